@@ -1,0 +1,2 @@
+/* interceptor */
+typedef int placeholder_interceptor;

@@ -1,0 +1,2 @@
+/* model */
+typedef int placeholder_model;

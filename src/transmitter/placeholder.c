@@ -1,0 +1,2 @@
+/* transmitter */
+typedef int placeholder_transmitter;

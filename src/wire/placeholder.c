@@ -1,0 +1,2 @@
+/* wire */
+typedef int placeholder_wire;
