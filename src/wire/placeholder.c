@@ -1,2 +1,0 @@
-/* wire */
-typedef int placeholder_wire;
