@@ -60,6 +60,11 @@ struct rhodes_reader *rhodes_call_result(struct rhodes_call *c);
 /* After anything else: a sentence. Valid until the next begin. */
 const char *rhodes_call_error(const struct rhodes_call *c);
 
+/* While a run of c waits, the calling thread asks `on_wait` at least every 100 ms; when it answers true the run gives up and
+ * returns -EINTR (the call may have run; its late reply is dropped). NULL: never asks. It is for languages that notice an
+ * interrupt only when they look, such as Python. Kept until it is set anew. */
+void rhodes_call_on_wait(struct rhodes_call *c, bool (*on_wait)(void *data), void *data);
+
 /* Time per hop of the last run, when asked for before it. Times are ns from the caller's send; 0: not passed. */
 struct rhodes_hops {
     uint64_t caller_agent, callee_agent, started, done, callee_agent_reply, caller_agent_reply, total;
