@@ -25,7 +25,8 @@ void bytes_reset(struct bytes *b)
     b->error = 0;
 }
 
-void *bytes_grow(struct bytes *b, size_t n)
+/* Makes room for n more bytes, and `spare` behind them that do not count against the limit. */
+static void *bytes_reserve(struct bytes *b, size_t n, size_t spare)
 {
     void *at;
 
@@ -36,11 +37,11 @@ void *bytes_grow(struct bytes *b, size_t n)
         b->error = RHODES_OVER_LIMIT;
         return NULL;
     }
-    if (b->used + n > b->room) {
+    if (!b->data || b->used + n + spare > b->room) {
         size_t room = b->room ? b->room * 2 : 256;
         uint8_t *data;
 
-        room = room < b->used + n ? b->used + n : room;
+        room = room < b->used + n + spare ? b->used + n + spare : room;
         data = realloc(b->data, room);
         if (!data) {
             b->error = -ENOMEM;
@@ -52,6 +53,11 @@ void *bytes_grow(struct bytes *b, size_t n)
     at = b->data + b->used;
     b->used += n;
     return at;
+}
+
+void *bytes_grow(struct bytes *b, size_t n)
+{
+    return bytes_reserve(b, n, 0);
 }
 
 void bytes_put(struct bytes *b, const void *data, size_t n)
@@ -98,22 +104,25 @@ void bytes_put_text(struct bytes *b, const char *text)
 void bytes_printf(struct bytes *b, const char *format, ...)
 {
     va_list arguments, again;
+    char *at;
     int n;
 
     va_start(arguments, format);
     va_copy(again, arguments);
     n = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    if (n >= 0 && bytes_grow(b, (size_t)n + 1)) {
-        b->used--; /* the NUL stays behind the end, so the buffer is also a C string */
-        vsnprintf((char *)b->data + b->used - (size_t)n, (size_t)n + 1, format, again);
+    at = n >= 0 ? bytes_reserve(b, (size_t)n, 1) : NULL;
+    if (at) { /* the NUL stays behind the end, so the buffer is also a C string */
+        vsnprintf(at, (size_t)n + 1, format, again);
     }
     va_end(again);
 }
 
 struct reader reader_make(const void *data, size_t n)
 {
-    return (struct reader){ .at = data, .end = (const uint8_t *)data + n };
+    const uint8_t *at = data ? data : (const uint8_t *)""; /* adding 0 to NULL is undefined */
+
+    return (struct reader){ .at = at, .end = at + n };
 }
 
 const void *reader_get(struct reader *r, size_t n)
