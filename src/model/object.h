@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "model/device.h"
 #include "model/name.h"
 #include "model/refusal.h"
 #include "model/wit.h"
@@ -28,8 +29,6 @@ struct reference {               /* one entry of spec.calls */
     struct wit_function **functions;
 };
 
-enum restart { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NEVER };
-
 struct run {                     /* spec.run: how the agent starts the program */
     size_t arguments_count;      /* 0: none, the program is started by `rhodes run` */
     char **arguments;            /* exec: argv, arguments[0] is the program; relative to `directory` */
@@ -38,8 +37,6 @@ struct run {                     /* spec.run: how the agent starts the program *
     char *directory;             /* directory: absolute, NULL for the center's */
     enum restart restart;        /* restart: on-failure (default) | always | never */
 };
-
-enum device_kind { DEVICE_NONE, DEVICE_NIC, DEVICE_SIM };
 
 struct device {                  /* spec.device, hardware only; exactly one of nic and sim */
     enum device_kind kind;

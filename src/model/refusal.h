@@ -28,6 +28,18 @@ struct refusal {
 int refuse(struct refusal *why, enum problem problem, const char *pointer, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
+/* Replaces the hint by a command to type. */
+void refusal_hint(struct refusal *why, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Room for a quoted text that stands in a detail. */
+#define QUOTED_BYTES_MAX 96
+/* Writes foreign text for a detail: in quotes, what is not printable ASCII escaped (\n, \xHH; UTF-8 that is valid stays),
+ * more than fits cut with "...". Returns `ret`. */
+const char *text_quote(const char *text, char ret[QUOTED_BYTES_MAX]);
+
+/* Appends "/TOKEN" to a JSON pointer in `pointer` (of `room` bytes), with ~ and / escaped; cut with "..." when it does not fit. */
+void pointer_append(char *pointer, size_t room, const char *token);
+
 enum rhodes_verdict problem_verdict(enum problem problem);
 const char *problem_title(enum problem problem);
 const char *problem_hint(enum problem problem);

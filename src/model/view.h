@@ -14,6 +14,9 @@
 
 #define EDGE_KEY_BYTES 32
 #define VIEW_EDGES_MAX 65536
+#define VIEW_FUNCTIONS_MAX 256    /* of one resource */
+#define VIEW_ARGUMENTS_MAX 64     /* arguments; environment entries as well */
+#define VIEW_TEXT_BYTES_MAX 8192  /* one signature, argument, variable or path */
 
 struct view_function {
     char *signature;          /* canonical text */
@@ -41,7 +44,7 @@ struct view_self {            /* the agent's own resource */
     size_t arguments_count, environment_count;
     char **arguments, **environment;
     char *directory;          /* NULL: none */
-    uint8_t restart;          /* enum restart of model/object.h */
+    uint8_t restart;          /* enum restart of model/device.h */
     uint8_t device;           /* enum device_kind */
     char *device_target;      /* interface or peer, NULL: none */
 };
@@ -67,6 +70,11 @@ struct view_delta {
 };
 
 struct view *view_ref(struct view *v);
+/* Release what members hold, not the struct itself; cope with half-built ones. For whoever builds views piece by piece. */
+void view_self_deinit(struct view_self *s);
+void view_edge_deinit(struct view_edge *e);
+/* The order of edges in a view: by peer, then incoming before outgoing. Below, equal to or above zero. */
+int view_edge_compare(const char *peer_a, bool outgoing_a, const char *peer_b, bool outgoing_b);
 struct view *view_unref(struct view *v); /* thread-safe; returns NULL */
 /* NULL when there is none. Binary search. */
 const struct view_edge *view_edge_find(const struct view *v, const char *peer, bool outgoing);
@@ -86,7 +94,8 @@ int view_judge_outgoing(const struct view *v, const char *callee, uint64_t funct
 /* The delta from `before` to `after`; the caller owns it. */
 int view_diff(const struct view *before, const struct view *after, struct view_delta **ret) MUST_CHECK;
 struct view_delta *view_delta_free(struct view_delta *d);
-/* A new view. STALE when d->revision_from is not v->revision (a delta is missing). */
+/* A new view. STALE when d->revision_from is not v->revision (a delta is missing), OVER_LIMIT for more than
+ * VIEW_EDGES_MAX edges. */
 int view_patch(const struct view *v, const struct view_delta *d, struct view **ret) MUST_CHECK;
 
 #endif

@@ -58,7 +58,8 @@ struct event {
 
 void event_deinit(struct event *e);
 
-/* Appends one whole frame, head included. Errors stick in b->error. Members are borrowed. */
+/* Appends one whole frame, head included. Errors stick in b->error (OVER_LIMIT for a frame over EVENT_BYTES_MAX; then the
+ * frame is not there). Members are borrowed; `name` and `text` are cut to EVENT_TEXT_BYTES_MAX. */
 void event_encode(struct bytes *b, const struct event *e);
 
 /* Looks at the front of a stream. 0 and the whole frame's length (head included) in *ret_bytes when the head is there,

@@ -1,2 +1,0 @@
-/* model */
-typedef int placeholder_model;
