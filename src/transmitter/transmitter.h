@@ -7,7 +7,7 @@
 #define TRANSMITTER_TRANSMITTER_H
 
 #include <stdbool.h>
-#include <sys/uio.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/home.h"
@@ -18,6 +18,12 @@
 
 struct conduit {
     const struct transmitter *transmitter;
+    uint32_t chunk_bytes; /* the most that one chunk of this conduit holds when put, at most the transmitter's */
+    /* Where the message layer stands in the message being read. */
+    const uint8_t *at;    /* what is left of the current chunk, in foreign memory or a buffer of the conduit's */
+    uint32_t left;
+    uint32_t body_left;   /* of the body, this chunk's part included */
+    bool held, more;      /* a chunk is held; others of its message follow */
 };
 
 struct descriptors { /* at most UNIX_FDS_MAX; owned by whoever holds the struct until descriptors_close() */

@@ -5,12 +5,12 @@
  *
  *   offset 0    u32 magic, version, slots, slot_bytes         written once, checked once by the reader
  *   offset 64   u32 consumed    how many chunks of the *other* ring the owner has taken
- *   offset 128  u32 waiting     1 while the owner sleeps on the other ring (new chunk or room)
+ *   offset 128  u32 waiting     while the owner sleeps on the other ring: 1 for a new chunk, 2 for room
  *   offset 192  u32 cpu         where the owner ran when it last waited
  *   offset 256  u32 closed      1 when the owner has left in good order
  *   offset 4096 slots, each slot_bytes: u32 sequence, u32 bytes_and_more, payload...
- * A slot's sequence word is stored last, with release, and is the count of chunks so far; so one cache line carries the
- * signal and the first bytes. A message is one or more chunks; RING_MORE in bytes_and_more says that more follow.
+ * A slot's sequence word is stored last, with release, and is the count of chunks so far (modulo 2^32; at first what the
+ * lap before would have left); so one cache line carries the signal and the first bytes. A message is one or more chunks; RING_MORE in bytes_and_more says that more follow.
  *
  * Waiting: adaptive spin (its budget grows while spinning pays, shrinks to nothing when it does not, is none when the
  * peer last ran on this CPU), then futex_waitv on the peer's word and on the private doorbell of this end, so that
@@ -39,8 +39,13 @@ int ring_new(struct ring **ret, int *ret_fd) MUST_CHECK;
 int ring_attach(struct ring *r, int fd) MUST_CHECK;
 struct ring *ring_free(struct ring *r); /* marks it closed, wakes the peer, unmaps; returns NULL */
 
+/* Joins two ends of one process over one mapping each, without the peer's read-only view: what ring_attach would
+ * check is known. ThreadSanitizer does not see through two mappings of one memfd. */
+void ring_join(struct ring *a, struct ring *b);
+
 /* Room for one chunk, to be filled in place: *ret points at RING_CHUNK_BYTES. Waits while the ring is full.
- * TIMEOUT at the deadline (CLOCK_MONOTONIC ns), -ECANCELED when interrupted, -EPIPE when the peer has closed. */
+ * TIMEOUT at the deadline (CLOCK_MONOTONIC ns), -ECANCELED when interrupted, -EPIPE when the peer has closed, GARBAGE when
+ * its words cannot be true. */
 int ring_put(struct ring *r, void **ret, uint64_t deadline_ns) MUST_CHECK;
 void ring_put_done(struct ring *r, uint32_t bytes, bool more);
 

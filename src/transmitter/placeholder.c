@@ -1,2 +1,0 @@
-/* transmitter */
-typedef int placeholder_transmitter;
