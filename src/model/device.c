@@ -7,8 +7,8 @@ static const char *const FRAME_FUNCTIONS[] = {
     "info: func() -> record{mac: list<u8>, mtu: u32, name: string}",
     "rx: func(max: u32, wait-ms: u32) -> list<list<u8>>",
     "tx: func(frames: list<list<u8>>) -> u32",
-    "stat: func() -> record{rx-frames: u64, rx-bytes: u64, rx-dropped: u64, "
-    "tx-frames: u64, tx-bytes: u64, tx-dropped: u64}",
+    ("stat: func() -> record{rx-frames: u64, rx-bytes: u64, rx-dropped: u64, "
+     "tx-frames: u64, tx-bytes: u64, tx-dropped: u64}"),
 };
 
 const char *restart_name(enum restart restart)

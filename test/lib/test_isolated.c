@@ -123,6 +123,16 @@ static void closes_what_is_not_its_own(void **state)
     close(STDIN_FILENO);
 }
 
+static void *volatile lost; /* volatile, so that the allocation is made and then really lost */
+
+static void leaves_heap(void **state)
+{
+    (void)state;
+    lost = malloc(77);
+    assert_non_null(lost);
+    lost = NULL;
+}
+
 static void hangs(void **state)
 {
     (void)state;
@@ -190,6 +200,18 @@ static void a_thread_left_running_is_found(void **state)
     assert_non_null(strstr(why, "left: 1 threads"));
 }
 
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static void heap_left_is_found_where_the_leak_sanitizer_is(void **state)
+{
+    (void)state;
+    if (!__lsan_do_recoverable_leak_check) {
+        skip();
+    }
+    assert_int_equal(run(leaves_heap), -1);
+    assert_non_null(strstr(why, "left: heap"));
+}
+
 static void a_case_that_hangs_is_ended(void **state)
 {
     (void)state;
@@ -217,6 +239,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_shared_mapping_left_is_found),
         cmocka_unit_test(a_child_left_running_dead_or_orphaned_is_found),
         cmocka_unit_test(a_thread_left_running_is_found),
+        cmocka_unit_test(heap_left_is_found_where_the_leak_sanitizer_is),
         cmocka_unit_test(a_case_that_hangs_is_ended),
         cmocka_unit_test(a_case_that_dies_is_told_with_its_signal),
     };
