@@ -20,8 +20,14 @@
 #define CLEANUP(function) __attribute__((cleanup(function)))
 
 /* Returns a failure unchanged, after tracing where it began (at debug level). Use it once, where the -errno is made. */
-#define failed(r) result_failed((r), __FILE__, __LINE__)
+#define failed(r) result_negative(result_failed((r), __FILE__, __LINE__))
 int result_failed(int r, const char *file, int line);
+
+/* A failure can never look like success, not even to a static analyser that does not know that errno is positive. */
+static inline int result_negative(int r)
+{
+    return r < 0 ? r : -EIO;
+}
 
 /* Closes *fd unless it is negative, and sets it to -1. For CLEANUP(fd_closep). */
 static inline void fd_closep(int *fd)

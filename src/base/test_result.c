@@ -43,7 +43,13 @@ static void numbers_that_nobody_knows_are_still_told_in_words(void **state)
 static void a_failure_is_passed_on_unchanged(void **state)
 {
     (void)state;
-    assert_int_equal(failed(-EIO), -EIO);
+    assert_int_equal(failed(-ENOENT), -ENOENT);
+}
+
+static void a_failure_without_a_number_is_still_a_failure(void **state)
+{
+    (void)state;
+    assert_int_equal(failed(0), -EIO);
 }
 
 static void what_is_cleaned_up_is_closed_and_freed(void **state)
@@ -92,6 +98,7 @@ int main(void)
         isolated_test(success_and_failures_have_names_too),
         isolated_test(numbers_that_nobody_knows_are_still_told_in_words),
         isolated_test(a_failure_is_passed_on_unchanged),
+        isolated_test(a_failure_without_a_number_is_still_a_failure),
         isolated_test(what_is_cleaned_up_is_closed_and_freed),
         isolated_test(ids_are_fnv_1a_of_64_bits),
         isolated_test(the_clock_runs_forward_and_deadlines_end_at_zero),
