@@ -14,6 +14,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct rhodes;          /* this program's session with its agent */
 struct rhodes_function; /* a bound function of another resource; lives until rhodes_close */
@@ -93,6 +94,7 @@ int rhodes_request_fail(struct rhodes_request *q, int result, const char *format
     __attribute__((format(printf, 3, 4)));
 uint64_t rhodes_request_deadline_ns(const struct rhodes_request *q);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

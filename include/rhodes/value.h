@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum rhodes_kind {
     RHODES_BOOL, RHODES_U8, RHODES_U16, RHODES_U32, RHODES_U64, RHODES_S8, RHODES_S16, RHODES_S32, RHODES_S64,
@@ -83,6 +84,7 @@ int rhodes_get_list(struct rhodes_reader *r, uint32_t *ret_count);
 int rhodes_get_option(struct rhodes_reader *r, bool *ret_present);
 int rhodes_get_end(struct rhodes_reader *r);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
