@@ -313,7 +313,9 @@ def main() -> int:
     if check.skipped:
         check.say(f"{check.skipped} skipped (the logs in build/check say why)")
     check.say(f"logs in build/check, {time.monotonic() - began:.0f} s")
-    check.say(f"{check.passed} passed, {check.failed} failed")
+    total = f"{check.passed} passed, {check.failed} failed"
+    (LOGS / "sum").write_text(total + "\n")
+    check.say(total)
     return 1 if check.failed or not check.passed else 0
 
 
