@@ -19,7 +19,7 @@
 
 #include "agent/device_ops.h"
 #include "base/clock.h"
-#include "model/object.h"
+#include "model/device.h"
 
 /* The last moments before a deadline, in which the answer travels back. */
 #define ANSWER_NS_MAX (20 * NS_PER_MS)

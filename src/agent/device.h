@@ -4,7 +4,7 @@
  * Life: device_open, device_call from any number of threads, device_close. An open device mends
  * itself: when its interface (or its peer) goes down or away, calls fail with CALLEE_FAILED and a
  * sentence until it is back; the next call after that opens it anew. The functions of nic and sim
- * are those that model/object.h's device_functions() lists: info: func() -> record{mac: list<u8>,
+ * are those that model/device.h's device_functions() lists: info: func() -> record{mac: list<u8>,
  * mtu: u32, name: string} rx: func(max: u32, wait-ms: u32) -> list<list<u8>> tx: func(frames:
  * list<list<u8>>) -> u32 stat: func() -> record{rx-frames: u64, rx-bytes: u64, rx-dropped: u64,
  * tx-frames: u64, tx-bytes: u64, tx-dropped: u64} */
