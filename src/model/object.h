@@ -18,7 +18,8 @@
 #define CALL_TIMEOUT_NS_MAX 3600000000000ULL  /* 1 h */
 #define RESOURCE_CALLS_MAX 256
 #define RESOURCE_FUNCTIONS_MAX 256
-#define RUN_ARGUMENTS_MAX 64
+#define RUN_ARGUMENTS_MAX 64     /* of exec, and of env */
+#define HIERARCHY_EDGES_MAX 256
 #define RUN_TEXT_BYTES_MAX 4096 /* each argument, directory or variable */
 
 struct reference {               /* one entry of spec.calls */
@@ -81,6 +82,7 @@ struct object {
     enum kind kind;
     char name[LINK_NAME_BYTES_MAX]; /* of a link: CALLER:CALLEE */
     uint64_t revision, revision_created; /* 0 until the catalog commits it */
+    struct object *source;       /* owns what the fields point to; NULL: this object itself */
     json_t *body;                /* normalised {apiVersion, kind, metadata: {name, labels}, spec}; no revisions in it */
     union {
         struct resource resource;
@@ -90,10 +92,13 @@ struct object {
 };
 
 /* Parses one document. `pointer` is the JSON pointer of the document within the request ("" or "/documents/3").
- * Durations are written 50ms, 5s, 2m or 100us. On a refusal *why is filled and its verdict returned. */
+ * Durations are written 50ms, 5s, 2m or 100us. On a refusal *why is filled and its verdict returned; metadata's
+ * revision and createdRevision are checked for their form and left to the caller. */
 int object_parse(const json_t *document, const char *pointer, struct object **ret,
                  struct refusal *why) MUST_CHECK;
 struct object *object_ref(struct object *o);
+/* The same object at other revisions: shares everything with `o`, which it holds a reference to. NULL: no memory. */
+struct object *object_at(struct object *o, uint64_t revision, uint64_t revision_created);
 struct object *object_unref(struct object *o);
 
 /* The id of a resource object ("service/tcp"); for other kinds "links/NAME", "hierarchies/default". */
