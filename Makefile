@@ -68,10 +68,12 @@ lint:
 format:
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
-bench bench-%:
+bench: bench-all
+
+bench-%:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory stage
-	@$(PYTHON) bench/run.py $(patsubst bench-%,%,$(filter bench-%,$@))
+	@$(PYTHON) bench/run.py $*
 
 install: ready
 	@test -f build/install/build.ninja || $(MESON) setup build/install --prefix "$(PREFIX)" --libdir lib
