@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 import platform
@@ -12,7 +13,7 @@ import time
 def quantile(samples: list[float], q: float) -> float:
     """The nearest-rank quantile: always one of the samples."""
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, max(0, round(q * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(q * len(ordered) - 1e-9) - 1)]
 
 
 def summary(samples: list[float]) -> dict:
