@@ -32,7 +32,8 @@ struct catalog *catalog_new(void);
 struct catalog *catalog_free(struct catalog *c);
 uint64_t catalog_revision(const struct catalog *c);
 
-/* Puts an object back that was committed earlier (start-up): no judging until catalog_restored(), which sets the
+/* Puts an object back that was committed earlier (start-up), with its revisions set; takes its own reference. EXISTS when it is
+ * there twice; hierarchies/default replaces the one the catalog began with. No judging until catalog_restored(), which sets the
  * revision and reports the first contradiction as a refusal (a damaged store). */
 int catalog_restore(struct catalog *c, struct object *object) MUST_CHECK;
 int catalog_restored(struct catalog *c, uint64_t revision, struct refusal *why) MUST_CHECK;
@@ -60,7 +61,8 @@ struct staged_object {
     const struct object *after;
 };
 size_t staging_objects(const struct staging *s, const struct staged_object **ret);
-/* The ids of the resources whose view changes by this staging (sorted, each once). */
+/* The ids of the registered resources whose view changes by this staging (sorted, each once); what it deletes is not
+ * among them. */
 size_t staging_affected(const struct staging *s, const char *const **ret);
 void catalog_keep(struct catalog *c, struct staging *s); /* frees s; the catalog is at the new revision */
 void catalog_undo(struct catalog *c, struct staging *s); /* frees s; the catalog is as it was */
@@ -83,14 +85,16 @@ struct edge {
 };
 int catalog_edge(const struct catalog *c, const char *caller, const char *callee,
                  struct edge *ret) MUST_CHECK; /* NOT_FOUND */
-/* Calls on_edge for every edge, ordered by caller then callee. */
+/* Calls on_edge for every edge, ordered by caller then callee (by layer from the top, then name). */
 void catalog_edges(const struct catalog *c, void (*on_edge)(const struct edge *edge, void *data),
                    void *data);
-/* 0 or LAYER_FORBIDDEN with a full explanation: would the hierarchical rule in force let this pair stand? Both ids may be unregistered. */
+/* 0 or LAYER_FORBIDDEN with a full explanation: would the hierarchical rule in force let this pair stand? Both ids may be unregistered. INVALID (BAD_NAME)
+ * for what is no id. */
 int catalog_judge_pair(const struct catalog *c, const char *caller, const char *callee,
                        struct refusal *why) MUST_CHECK;
 
-/* Builds what the agent of resource `id` must know: its row and its column. Edge keys are left zero. NOT_FOUND. */
+/* Builds what the agent of resource `id` must know: its row and its column. Edge keys are left zero. Its revision
+ * is the open staging's when there is one. NOT_FOUND. */
 int catalog_view(const struct catalog *c, const char *id, struct view **ret) MUST_CHECK;
 
 #endif
