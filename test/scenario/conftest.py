@@ -106,6 +106,7 @@ class Rhodes:
         self.env = {name: value for name, value in os.environ.items()
                     if not name.startswith("RHODES_") and name != "XDG_STATE_HOME"}
         self.env["RHODES_HOME"] = str(home)
+        self.env["PYTHONPATH"] = str(stage / "lib" / "python3")
         self.env["PATH"] = f"{stage / 'bin'}:{self.env.get('PATH', '/usr/bin:/bin')}"
         if SANITIZER:
             self.env["LD_PRELOAD"] = SANITIZER
