@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Writes the seeds of the binary decoders below test/fuzz/corpus/. Seeds are kept in the repository; run this after a layout
 has changed. Text corpora (wit, object, manifest, rest_body) are written by hand, or below where they are long."""
+import json
 import pathlib
 import struct
 
@@ -45,5 +46,81 @@ def sessions() -> None:
     seed("session", "empty", b"")
 
 
+FUNCTIONS = {
+    "plain": "add: func(a: s32, b: s32) -> s32",
+    "no-result": "stop: func()",
+    "bytes": "xmit: func(frame: list<u8>, queue: u32) -> s32",
+    "nested": "rx: func(max: u32, wait-ms: u32) -> list<list<u8>>",
+    "inline-record": "info: func() -> record{mac: list<u8>, mtu: u32, name: string}",
+    "inline-enum": "set: func(m: enum{on, off})",
+    "tuple-and-option": "f: func(x: tuple<u8, option<string>, f64>) -> option<char>",
+    "deep": "f: func(x: " + "list<" * 16 + "u8" + ">" * 16 + ")",
+    "too-deep": "f: func(x: " + "list<" * 17 + "u8" + ">" * 17 + ")",
+    "not-yet": "f: func(x: resource)",
+    "broken": "f: func(x: list<u8) -> ",
+}
+TYPES = {
+    "record": "record point { x: s32, y: s32 }", "enum": "enum colour { red, green }", "alias": "type bytes = list<u8>",
+    "itself": "record r { r: r }", "two": "record a { b: b }\nrecord b { x: u8 }", "comment": "// nothing\n/* more */",
+}
+
+
+def functions() -> None:
+    """The type definitions, a NUL, the function: as in model/wit.h's two texts."""
+    for name, function in FUNCTIONS.items():
+        seed("wit", name, b"\0" + function.encode())
+    for name, types in TYPES.items():
+        seed("wit", "types-" + name, types.encode() + b"\0f: func(p: point, c: colour, b: bytes)")
+
+
+DOCUMENTS = {
+    "service": {"kind": "Service", "metadata": {"name": "tcp", "labels": {"lang": "c"}}, "spec": {
+        "privilege": "user", "types": "record p { x: u8 }", "provides": [{"function": "f: func(p: p)", "symbol": "f_p"}],
+        "calls": [{"to": "driver/d", "protocol": "shm", "timeout": "50ms", "functions": ["g: func() -> u8"]}],
+        "run": {"exec": ["./tcp", "-v"], "env": {"A": "b"}, "directory": "/tmp", "restart": "always"}}},
+    "hardware": {"kind": "Hardware", "metadata": {"name": "nic0"}, "spec": {"device": {"nic": {"interface": "veth0"}}}},
+    "sim": {"kind": "Hardware", "metadata": {"name": "nic1"}, "spec": {"device": {"sim": {"peer": "/tmp/wire"}}}},
+    "link": {"kind": "Link", "metadata": {}, "spec": {"caller": "application/a", "callee": "service/b", "access": "deny",
+                                                      "protocol": "msgqueue", "timeout": "100us"}},
+    "hierarchy": {"kind": "Hierarchy", "metadata": {"name": "default"}, "spec": {
+        "mode": "strict", "edges": [{"from": "driver/r", "to": "service", "upcall": True}]}},
+    "unknown-field": {"kind": "Service", "metadata": {"name": "x"}, "spec": {"colour": "red"}},
+    "wrong-types": {"kind": 7, "metadata": [], "spec": "x"},
+    "long-name": {"kind": "Driver", "metadata": {"name": "a" * 64}, "spec": {}},
+    "control-character": {"kind": "Driver", "metadata": {"name": "a\x07"}, "spec": {}},
+}
+
+
+def documents() -> None:
+    for name, document in DOCUMENTS.items():
+        whole = {"apiVersion": "rhodes/v1", **document}
+        seed("object", name, json.dumps(whole).encode())
+        seed("rest_body", name, json.dumps({"documents": [whole], "delete": [{"kind": "Service", "name": "y"}]}).encode())
+    seed("object", "brackets", b"[" * 200)
+    seed("rest_body", "brackets", b'{"documents":' + b"[" * 200)
+    seed("rest_body", "twice", b'{"documents":[],"documents":[]}')
+    seed("rest_body", "no-utf8", b'{"documents":["\xff"]}')
+
+
+MANIFESTS = {
+    "two-documents": "---\nkind: A\nmetadata: {name: x}\n---\nkind: B\n...\n",
+    "json": '{"kind": "Service", "spec": {"a": [1, -2, 0x1f, 0o17, 1e3, .inf, true, null]}}',
+    "strings": "a: yes\nb: \"\\u00e9\\n\"\nc: 'it''s'\nd: |\n  text\n   more\ne: >-\n  folded\n  text\n",
+    "anchors": "a: &x [1, 2]\nb: *x\nc: {<<: *x}\n", "laughs": "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]\n",
+    "duplicate": "a: 1\na: 2\n", "tag": "a: !!binary aGVsbG8=\nb: !local x\n", "tab": "a:\n\tb: 1\n", "open": "a: [1, 2\n",
+    "deep": "[" * 70 + "]" * 70, "utf8": "name: tċp\n", "directive": "%YAML 1.2\n---\na: 1\n", "empty": "", "comment": "# x\n",
+}
+
+
+def manifests() -> None:
+    for name, manifest in MANIFESTS.items():
+        seed("manifest", name, manifest.encode())
+    seed("manifest", "no-utf8", b"a: \xff\xfe\n")
+    seed("manifest", "nul", b"a: x\0y\n")
+
+
 if __name__ == "__main__":
     sessions()
+    functions()
+    documents()
+    manifests()
