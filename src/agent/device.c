@@ -119,16 +119,21 @@ int device_open(uint8_t kind, const char *target, struct device_instance **ret, 
     return 0;
 }
 
-struct device_instance *device_close(struct device_instance *d)
+void device_stop(struct device_instance *d)
 {
     ssize_t written;
 
-    if (d == NULL) {
-        return NULL;
-    }
     atomic_store(&d->stopping, true);
     written = write(d->stop_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     (void)written; /* cannot fail: the counter is far from its end */
+}
+
+struct device_instance *device_close(struct device_instance *d)
+{
+    if (d == NULL) {
+        return NULL;
+    }
+    device_stop(d);
     pthread_mutex_lock(&d->life);
     while (d->users > 0) {
         pthread_cond_wait(&d->left, &d->life);

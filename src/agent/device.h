@@ -28,8 +28,12 @@ struct device_instance;
 int device_open(uint8_t kind, const char *target, struct device_instance **ret, char *why,
                 size_t why_bytes) MUST_CHECK;
 
-/* Wakes calls that wait (they end with NOT_EXECUTED), waits until all have left, and frees it. No
- * call may begin once device_close has begun. Accepts NULL; returns NULL. */
+/* Wakes calls that wait, and makes them and all later ones end with NOT_EXECUTED. Does not wait:
+ * whoever counts the calls itself stops the device, sees them leave, and then closes it. */
+void device_stop(struct device_instance *d);
+
+/* Stops it, waits until all calls have left, and frees it. No call may begin once device_close has
+ * begun. Accepts NULL; returns NULL. */
 struct device_instance *device_close(struct device_instance *d);
 
 /* Runs one function. `arguments` stands at the first parameter; `result` is empty. Any thread; `rx`
