@@ -84,9 +84,10 @@ typedef int rhodes_handler(struct rhodes_request *request, struct rhodes_reader 
  * otherwise or not at all. Before rhodes_serve_start. */
 int rhodes_serve(struct rhodes *r, const char *signature, const char *types, rhodes_handler *handler,
                  void *data);
-/* Starts `threads` serving threads (1 to 64) and tells the agent that calls may come. Does not wait. */
+/* Starts `threads` serving threads (1 to 64) and tells the agent that calls may come. Waits for the
+ * agent's answer, not for calls. */
 int rhodes_serve_start(struct rhodes *r, unsigned threads);
-/* Waits until rhodes_serve_stop (from any thread or a signal handler) or until the agent says stop. */
+/* Waits until rhodes_serve_stop (from any thread or a signal handler). An agent that stops its program sends SIGTERM first. */
 int rhodes_serve_wait(struct rhodes *r);
 void rhodes_serve_stop(struct rhodes *r);
 /* Sets the sentence (printf) and returns `result` for the handler to return. */

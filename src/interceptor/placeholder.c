@@ -1,2 +1,0 @@
-/* interceptor */
-typedef int placeholder_interceptor;
