@@ -67,7 +67,7 @@ static int serve(void)
 struct bench {
     struct rhodes *session;
     struct rhodes_function *echo, *sink;
-    struct rival rivals[2][THREADS]; /* by enum rival_kind */
+    struct rival rivals[2 * THREADS]; /* those of enum rival_kind K begin at K * THREADS */
 };
 
 /* One thread's part of a series. */
@@ -128,7 +128,7 @@ static int call_once(struct series *s)
     if (s->system < 0) {
         return call_rhodes(s);
     }
-    struct rival *rival = &s->bench->rivals[s->system][s->thread];
+    struct rival *rival = &s->bench->rivals[(unsigned)s->system * THREADS + s->thread];
     return rival_call(rival, s->data, s->bytes, s->reply, s->echoes ? s->bytes : sizeof(uint32_t));
 }
 
@@ -269,7 +269,7 @@ static int commands_run(struct bench *b)
 
 static int rivals_start(struct bench *b)
 {
-    struct rival *all = b->rivals[0];
+    struct rival *all = b->rivals;
     for (size_t i = 0; i < 2 * THREADS; i++) {
         int r = rival_start(i < THREADS ? RIVAL_SOCKETPAIR : RIVAL_PIPE, all, i, &all[i]);
         if (r) {
@@ -302,7 +302,7 @@ static int measure(void)
         r = commands_run(&b);
     }
     for (size_t i = 0; i < 2 * THREADS; i++) {
-        rival_stop(&b.rivals[0][i]);
+        rival_stop(&b.rivals[i]);
     }
     rhodes_close(b.session);
     return r ? 1 : 0;
