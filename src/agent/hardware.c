@@ -151,7 +151,7 @@ static int device_run(struct hardware *h, const struct wit_function *f,
     int r = answer_values(ret, f);
 
     r = r ? r : value_check(f->parameters, body->data, body->used);
-    r = r ? r : value_reader_reset(ret->reader, f->parameters, body->data, body->used);
+    r = r ? r : value_reader_parameters(ret->reader, f->parameters, body->data, body->used);
     if (r) {
         snprintf(why, WHY_BYTES, "the arguments of %s are not valid", f->name);
         return r;
