@@ -1,6 +1,7 @@
 /* rhodes-agent: the one small process beside a resource. This file reads the options; agent/agent.h
  * is the agent. */
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,42 @@ static int wrong_use(const char *what)
 {
     fprintf(stderr, "rhodes-agent: %s\n\n%s", what, usage);
     return 2;
+}
+
+/* Programs in Python find the package `rhodes` of this installation, PREFIX/lib/python3 for an agent
+ * in PREFIX/bin, without a word in their manifests. It goes into our own environment, which they
+ * inherit, so that a manifest's PYTHONPATH still replaces it. */
+static int python_path_set(void)
+{
+    char own[PATH_MAX], packages[PATH_MAX + 32];
+    CLEANUP(memory_freep) char *found = NULL;
+    CLEANUP(memory_freep) char *both = NULL;
+    const char *before = getenv("PYTHONPATH");
+    ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+    size_t bytes;
+
+    if (n <= 0) {
+        return 0;
+    }
+    own[n] = 0;
+    *(strrchr(own, '/') + 1) = 0;
+    snprintf(packages, sizeof(packages), "%s../lib/python3", own);
+    found = realpath(packages, NULL);
+    if (!found) {
+        return 0; /* an installation without Python */
+    }
+    bytes = strlen(found);
+    if (!before || !*before) {
+        return setenv("PYTHONPATH", found, 1);
+    }
+    if (strncmp(before, found, bytes) == 0 && (before[bytes] == ':' || !before[bytes])) {
+        return 0; /* this agent was started by a program of another one */
+    }
+    if (asprintf(&both, "%s:%s", found, before) < 0) {
+        both = NULL;
+        return -1;
+    }
+    return setenv("PYTHONPATH", both, 1);
 }
 
 int main(int count, char **arguments)
@@ -81,7 +118,7 @@ int main(int count, char **arguments)
     if (run && (layer == LAYER_HARDWARE || wanted.managed)) {
         return wrong_use("--run is not for hardware, nor for an agent that the center started");
     }
-    if (given && setenv("RHODES_HOME", given, 1) < 0) {
+    if ((given && setenv("RHODES_HOME", given, 1) < 0) || python_path_set() < 0) {
         return wrong_use("out of memory");
     }
     if (home_path(home)) {
