@@ -54,10 +54,8 @@ static int file_decode(struct cli *cli, const char *name, struct manifests *mani
         return r;
     }
     r = manifests_decode(manifests, shown, text, bytes, &why);
-    if (r && why.line) {
-        say(cli->err, "%s:%u:%u: %s", shown, why.line, why.column, why.text);
-    } else if (r) {
-        say(cli->err, "%s: %s", shown, why.text);
+    if (r) {
+        manifest_error_print(cli, shown, &why);
     }
     return r ? EXIT_FAILED : 0;
 }

@@ -12,6 +12,12 @@
 #include "cli/scalar.h"
 #include "cli/text.h"
 
+enum {
+#define PROBLEM(name, number, verdict, title, hint) CODE_##name = number,
+#include "rhodes/problems.def"
+#undef PROBLEM
+};
+
 struct frame {
     json_t *json; /* borrowed from the container below, or the document's root */
     size_t place, items, cost;
@@ -42,7 +48,8 @@ static int refuse(struct manifest_error *why, int verdict, unsigned line, unsign
 {
     va_list arguments;
 
-    *why = (struct manifest_error){ .line = line, .column = column };
+    *why = (struct manifest_error){ .code = CODE_MALFORMED, .line = line, .column = column };
+    why->code = verdict == RHODES_OVER_LIMIT ? CODE_TOO_LARGE : why->code;
     va_start(arguments, format);
     vsnprintf(why->text, sizeof(why->text), format, arguments);
     va_end(arguments);
@@ -188,6 +195,7 @@ static int key_take(struct build *b, const char *text, size_t bytes, unsigned li
     } else if (json_object_get(f->json, key)) {
         r = refuse(b->why, RHODES_INVALID, line, column,
                    "the key '%.64s' stands twice in this mapping", key);
+        b->why->code = CODE_DUPLICATE;
     }
     if (r) {
         free(key);

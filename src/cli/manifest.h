@@ -40,6 +40,7 @@ struct manifests {
 };
 
 struct manifest_error {
+    int code; /* of protocol/problems.def: 1001 malformed, 1008 stands twice, 1009 too large */
     unsigned line, column; /* 0: the text as a whole */
     char text[256];        /* a sentence; may hold bytes of the input: escape it when printing */
 };

@@ -305,9 +305,13 @@ static int positional_check(const struct arguments *a, char **ret_why)
     return 0;
 }
 
-/* A verb with VERB_PASS hands on the options that it does not know. */
+/* A negative number is a value; and a verb with VERB_PASS hands on the options that it does not
+ * know. */
 static bool option_passes(const struct verb *verb, const char *word)
 {
+    if (verb && word[1] >= '0' && word[1] <= '9') {
+        return true;
+    }
     if (!verb || !(verb->flags & VERB_PASS) || strcmp(word, "--") == 0) {
         return false;
     }

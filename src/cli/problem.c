@@ -131,6 +131,17 @@ static void refusal_print(struct cli *cli, const json_t *refusal, const struct o
     }
 }
 
+void manifest_error_print(struct cli *cli, const char *source, const struct manifest_error *error)
+{
+    CLEANUP(memory_freep)
+    char *place =
+        error->line ? text_make("%s:%u:%u", source, error->line, error->column) : text_copy(source);
+    CLEANUP(memory_freep) char *code = text_make("RH%d", error->code);
+    const char *title = title_find(code);
+
+    say(cli->err, "%s: %s %s: %s", place, code, title ? title : "", error->text);
+}
+
 int answer_check(struct cli *cli, const struct answer *answer, const struct origin *origin)
 {
     const json_t *refusals = json_object_get(answer->json, "refusals");

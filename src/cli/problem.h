@@ -17,6 +17,9 @@ struct origin {
 int answer_check(struct cli *cli, const struct answer *answer,
                  const struct origin *origin) MUST_CHECK;
 
+/* Prints what the manifest decoder refused, in the same form. */
+void manifest_error_print(struct cli *cli, const char *source, const struct manifest_error *error);
+
 /* The exit code for an HTTP status that is not 2xx. */
 int status_exit(long status);
 

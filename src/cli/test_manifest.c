@@ -148,7 +148,12 @@ static void a_document_must_be_a_mapping(void **state)
 
 static void a_key_that_stands_twice_is_refused_where_it_stands_again(void **state)
 {
+    struct manifests m = { 0 };
+    struct manifest_error why = { 0 };
+
     REFUSED("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", 5, 3, "'c' stands twice");
+    assert_int_equal(manifests_decode(&m, "x", "a: 1\na: 2\n", 10, &why), RHODES_INVALID);
+    assert_int_equal(why.code, 1008);
 }
 
 static void keys_are_texts(void **state)

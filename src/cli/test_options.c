@@ -154,6 +154,10 @@ static void positionals_are_counted(void **state)
 {
     refused("get a b c", "unexpected argument 'c'");
     refused("link set a", "link set needs CALLER CALLEE");
+    struct arguments a = parsed("get -5 a");
+
+    assert_string_equal(a.positional[0], "-5");
+    arguments_deinit(&a);
     refused("apply x", "unexpected argument 'x'");
 }
 

@@ -337,7 +337,12 @@ static void arguments_are_json_or_names_and_values(void **state)
     words_refused(WORDS("mtu=x", "mac="), "mtu", "u32 is expected");
     words_refused(WORDS("mtu=1", "mtu=2"), "", "given twice");
     words_refused(WORDS("mty=1"), "", "no parameter 'mty'");
-    words_refused(WORDS("mtu"), "", "neither JSON nor NAME=VALUE");
+    words_put_as(WORDS("a", "5"), "bytes=61 u32=5 option=0 ");
+    words_put_as(WORDS("a", "vlan=7", "5"), "bytes=61 u32=5 option=1 u32=7 ");
+    words_put_as(WORDS("=a", "5"), "bytes=3d61 u32=5 option=0 ");
+    words_refused(WORDS("a", "5", "6", "7"), "", "'7' is one more");
+    words_refused(WORDS("a", "-5"), "mtu", "-5 does not fit u32");
+    words_refused(WORDS("a", "mac=b"), "", "given twice");
     words_refused(WORDS("{\"mtu\":"), "", "not JSON");
     words_refused(WORDS("[1]"), "", "3 values are expected");
     words_refused(WORDS("mac=a"), "", "'mtu' is missing");

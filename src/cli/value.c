@@ -410,30 +410,42 @@ static json_t *word_value(const struct rhodes_type *type, const char *text)
     return json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 }
 
-static int word_read(const struct rhodes_type *parameters, const char *word, json_t *object,
-                     struct value_why *why)
+/* "NAME=VALUE" with a name as WIT writes them; *ret_bytes is the name's. */
+static bool word_is_named(const char *word, size_t *ret_bytes)
 {
-    size_t bytes = strcspn(word, "=");
-    const struct rhodes_type *type;
-    uint32_t at = 0;
+    *ret_bytes = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
+    return *ret_bytes && strchr("0123456789-", word[0]) == NULL && word[*ret_bytes] == '=';
+}
+
+/* One word into `object`: under its name, or under that of the parameter which stands at *position.
+ */
+static int word_read(const struct rhodes_type *parameters, const char *word, uint32_t *position,
+                     json_t *object, struct value_why *why)
+{
+    size_t bytes = 0;
+    bool named = word_is_named(word, &bytes);
+    uint32_t at = *position;
+    const char *name;
     json_t *value;
 
-    if (word[bytes] != '=') {
-        return refuse(why, "'%.64s' is neither JSON nor NAME=VALUE", word);
-    }
-    if (!field_exists(parameters, word, bytes, &at)) {
+    if (named && !field_exists(parameters, word, bytes, &at)) {
         return refuse(why, "there is no parameter '%.*s'", (int)(bytes < 64 ? bytes : 64), word);
     }
-    if (json_object_get(object, rhodes_type_name(parameters, at))) {
-        return refuse(why, "'%s' is given twice", rhodes_type_name(parameters, at));
+    if (!named && at >= rhodes_type_count(parameters)) {
+        return refuse(why, "%u values are expected, '%.64s' is one more",
+                      rhodes_type_count(parameters), word);
     }
-    type = rhodes_type_member(parameters, at);
-    value = word_value(type, word + bytes + 1);
+    *position += !named;
+    name = rhodes_type_name(parameters, at);
+    if (json_object_get(object, name)) {
+        return refuse(why, "'%s' is given twice", name);
+    }
+    value = word_value(rhodes_type_member(parameters, at), named ? word + bytes + 1 : word);
     if (!value) {
-        into(why, "%s", rhodes_type_name(parameters, at));
-        return expected(why, type);
+        into(why, "%s", name);
+        return expected(why, rhodes_type_member(parameters, at));
     }
-    json_object_set_new(object, rhodes_type_name(parameters, at), value);
+    json_object_set_new(object, name, value);
     return 0;
 }
 
@@ -443,13 +455,14 @@ int words_put(struct rhodes_writer *w, const struct rhodes_type *parameters,
     bool json = count == 1 && (words[0][0] == '{' || words[0][0] == '[');
     json_error_t error;
     json_t *value = json ? json_loads(words[0], JSON_REJECT_DUPLICATES, &error) : json_object();
+    uint32_t position = 0;
     int r = 0;
 
     if (!value) {
         return refuse(why, "not JSON: %s at column %d", error.text, error.column);
     }
     for (size_t i = 0; !json && !r && i < count; i++) {
-        r = word_read(parameters, words[i], value, why);
+        r = word_read(parameters, words[i], &position, value, why);
     }
     r = r ? r : members_put(w, parameters, value, 1, why);
     json_decref(value);

@@ -58,6 +58,16 @@ const struct verb verbs[] = {
     { "matrix", "", 0, 0, VERB_OUTPUT, "Show the invocation matrix over the sets A, S, D and H",
       "1 is allowed, x is denied by a link, . is no reference. A matrix wider than the terminal becomes a list of edges.",
       "rhodes matrix", { { 0, "edges", NULL, "print the list of edges", false } }, matrix_run },
+    { "call", "RESOURCE FUNCTION [ARGS]", 2, -1, VERB_OUTPUT, "Call a function of a resource",
+      "ARGS is one JSON object or list, or for each parameter its value in order or NAME=VALUE. A list of u8 is given as a\n"
+      "text, as hex:00ff, or as @FILE. Without --as the call goes to the resource's own agent as an operator's; with --as\n"
+      "it goes out from that resource, so that the rules apply to it. The result is printed as JSON, the time per hop with\n"
+      "--trace.",
+      "rhodes call service/calculator add 2 3\n"
+      "rhodes call driver/netdriver xmit frame=@frame.bin queue=0 --as service/tcp --trace",
+      { { 0, "as", "RESOURCE", "call in the name of this resource, under its rules", false },
+        { 0, "timeout", "D", "deadline of the call (default: what the link says)", false },
+        { 0, "trace", NULL, "show the time per hop", false } }, call_run },
     { "run", "-- COMMAND [ARGUMENT]...", 1, -1, VERB_REST, "Run a command as the program of a resource",
       "Starts the agent of the resource, which starts the command. The exit status is the command's.",
       "rhodes run --as application/httpclient -- ./httpclient --url /",
