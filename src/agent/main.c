@@ -29,9 +29,9 @@ static int wrong_use(const char *what)
     return 2;
 }
 
-/* Programs in Python find the package `rhodes` of this installation, PREFIX/lib/python3 for an agent
- * in PREFIX/bin, without a word in their manifests. It goes into our own environment, which they
- * inherit, so that a manifest's PYTHONPATH still replaces it. */
+/* Programs in Python find the package `rhodes` of this installation, PREFIX/lib/python3 for an
+ * agent in PREFIX/bin, without a word in their manifests. It goes into our own environment, which
+ * they inherit, so that a manifest's PYTHONPATH still replaces it. */
 static int python_path_set(void)
 {
     char own[PATH_MAX], packages[PATH_MAX + 32];
