@@ -8,6 +8,8 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+from signatures import SIGNATURES, TYPES  # noqa: E402
+
 _spec = importlib.util.spec_from_file_location("scenario_fixtures", HERE.parents[2] / "test" / "scenario" / "conftest.py")
 scenario = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(scenario)
@@ -17,13 +19,12 @@ PYTHON = "/usr/bin/python3"
 
 
 def documents():
-    import server
     return [
         {"apiVersion": "rhodes/v1", "kind": "Service", "metadata": {"name": "py"}, "spec": {
-            "types": server.TYPES, "provides": [{"function": text} for text in server.SIGNATURES],
+            "types": TYPES, "provides": [{"function": text} for text in SIGNATURES],
             "run": {"exec": [PYTHON, str(HERE / "server.py")], "restart": "always"}}},
         {"apiVersion": "rhodes/v1", "kind": "Application", "metadata": {"name": "caller"}, "spec": {
-            "types": server.TYPES, "calls": [{"to": "service/py", "protocol": "shm", "timeout": "3s"}]}},
+            "types": TYPES, "calls": [{"to": "service/py", "protocol": "shm", "timeout": "3s"}]}},
         {"apiVersion": "rhodes/v1", "kind": "Service", "metadata": {"name": "other"}, "spec": {
             "provides": [{"function": "f: func() -> u32"}]}},
     ]
