@@ -75,6 +75,8 @@ class Session:
         raise CalleeFailed yourself to answer with a text alone.
         """
         def decorate(function: _Served) -> _Served:
+            if not callable(function):
+                raise TypeError(f"serve: expected a function, not {function!r}")
             self._session.serve(signature, types, _logged(function, function_name(signature)))
             return function
         return decorate
