@@ -10,6 +10,7 @@ from signatures import SIGNATURES, SINGLE, TYPES
 
 def main():
     meeting = threading.Barrier(2)
+    sleeping = []
     with rhodes.open() as session:
         for i in range(len(SINGLE)):
             session.serve(SIGNATURES[i], TYPES)(lambda v: v)
@@ -35,8 +36,15 @@ def main():
 
         @serve("slow")
         def slow(ms):
+            sleeping.append(ms)
             time.sleep(ms / 1000)
+            sleeping.remove(ms)
             return ms
+
+        @serve("inside")
+        def inside():
+            """How many calls of slow run now."""
+            return len(sleeping)
 
         @serve("meet")
         def meet():

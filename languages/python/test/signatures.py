@@ -18,6 +18,7 @@ SIGNATURES = [f"echo{i}: func(v: {text}) -> {text}" for i, text in enumerate(SIN
     "say-no: func(text: string)",
     "wrong: func() -> u32",
     "slow: func(ms: u32) -> u32",
+    "inside: func() -> u32",
     "meet: func() -> u32",
     "die: func()",
     "big: func(bytes: u32) -> list<u8>",
