@@ -29,36 +29,47 @@
 #define LOCK_TRIES    100
 #define LOCK_PAUSE_NS (5 * NS_PER_MS)
 
-static void saver_start(struct agent *a);
-
-static void on_save(uv_work_t *work)
+/* A thread while there is something to save. */
+static void saver_run(void *data)
 {
-    struct agent *a = work->data;
+    struct agent *a = data;
+    struct saver *s = &a->saver;
+    struct rules *rules;
 
-    a->saver.result = cache_save(a->dir_fd, a->saver.rules->view);
-}
+    for (;;) {
+        int r;
 
-static void on_saved(uv_work_t *work, int status)
-{
-    struct agent *a = work->data;
-
-    if (a->saver.result) {
-        log_write(LOG_ERROR, "rules.unsaved", "reason=\"%s\"",
-                  rhodes_result_sentence(a->saver.result));
-    }
-    a->saver.rules = rules_unref(a->saver.rules);
-    if (a->saver.again) {
-        saver_start(a);
+        pthread_mutex_lock(&s->lock);
+        rules = s->wanted;
+        s->wanted = NULL;
+        s->running = rules != NULL;
+        pthread_mutex_unlock(&s->lock);
+        if (!rules) {
+            return;
+        }
+        r = cache_save(a->dir_fd, rules->view);
+        if (r) {
+            log_write(LOG_ERROR, "rules.unsaved", "reason=\"%s\"", rhodes_result_sentence(r));
+        }
+        rules_unref(rules);
     }
 }
 
 static void saver_start(struct agent *a)
 {
-    a->saver.again = a->saver.rules != NULL;
-    if (!a->saver.again) {
-        a->saver.rules = cache_get(&a->cache);
-        a->saver.work.data = a;
-        uv_queue_work(&a->loop, &a->saver.work, on_save, on_saved);
+    struct saver *s = &a->saver;
+    struct rules *older;
+    bool start;
+
+    pthread_mutex_lock(&s->lock);
+    older = s->wanted;
+    s->wanted = cache_get(&a->cache);
+    start = !s->running;
+    s->running = true;
+    pthread_mutex_unlock(&s->lock);
+    rules_unref(older);
+    if (start && crew_start(&a->crew, "save", saver_run, a)) {
+        saver_run(a); /* no thread to be had: here, then */
     }
 }
 
@@ -335,6 +346,7 @@ static int loop_init(struct agent *a)
     uv_timer_start(&a->status_timer, on_status_timer, STATUS_MS, STATUS_MS);
     uv_timer_start(&a->settle_timer, on_settle_timer, SETTLE_MS, SETTLE_MS);
     pthread_mutex_init(&a->mail.lock, NULL);
+    pthread_mutex_init(&a->saver.lock, NULL);
     a->mail.bell.data = a;
     return uv_async_init(&a->loop, &a->mail.bell, on_bell);
 }
@@ -384,6 +396,7 @@ static void parts_deinit(struct agent *a)
     crew_deinit(&a->crew);
     cache_deinit(&a->cache);
     pthread_mutex_destroy(&a->mail.lock);
+    pthread_mutex_destroy(&a->saver.lock);
     uv_loop_close(&a->loop);
     fd_closep(&a->program.error_fd);
     fd_closep(&a->dir_fd);

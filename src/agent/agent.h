@@ -70,10 +70,9 @@ struct agent {
     uv_poll_t deaths;
     struct agent_status told; /* the last status that was sent */
     struct saver {
-        uv_work_t work;
-        struct rules *rules; /* being saved; NULL: nothing */
-        bool again;          /* newer ones came meanwhile */
-        int result;
+        pthread_mutex_t lock;
+        struct rules *wanted; /* to be saved next; only the latest is */
+        bool running;
     } saver;
     struct mail mail;
 

@@ -39,6 +39,65 @@ int answer_values(struct answer *ret, const struct wit_function *f)
     return r;
 }
 
+/* UTF-8 (RFC 3629: no overlong forms, no surrogates) without control characters but tab and
+ * newline. */
+static bool text_good(const struct bytes *text)
+{
+    static const struct {
+        uint8_t first_min, first_max, second_min, second_max, bytes;
+    } forms[] = {
+        { 0x20, 0x7e, 0, 0, 1 },       { 0x09, 0x0a, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+        { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+        { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+        { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+    const uint8_t *at = text->data;
+    size_t left = text->used;
+
+    while (left) {
+        size_t i = 0, n;
+
+        while (i < sizeof(forms) / sizeof(forms[0]) &&
+               (*at < forms[i].first_min || *at > forms[i].first_max)) {
+            i++;
+        }
+        if (i == sizeof(forms) / sizeof(forms[0]) || forms[i].bytes > left) {
+            return false;
+        }
+        n = forms[i].bytes;
+        if (n > 1 && (at[1] < forms[i].second_min || at[1] > forms[i].second_max)) {
+            return false;
+        }
+        for (size_t k = 2; k < n; k++) {
+            if ((at[k] & 0xc0) != 0x80) {
+                return false;
+            }
+        }
+        at += n;
+        left -= n;
+    }
+    return true;
+}
+
+bool answer_good(const struct wit_function *f, const struct call_head *request,
+                 const struct call_head *reply, const struct bytes *body)
+{
+    if (reply->type != CALL_REPLY || reply->caller != request->caller ||
+        reply->sequence != request->sequence) {
+        return false;
+    }
+    switch (reply->result) {
+    case 0:
+        return f->result ? value_check(f->result, body->data, body->used) == 0 : body->used == 0;
+#define RHODES_VERDICT(name, number, status, sentence) case number:
+#include "rhodes/verdicts.def"
+#undef RHODES_VERDICT
+        return body->used <= REPLY_TEXT_BYTES_MAX && text_good(body);
+    default:
+        return false;
+    }
+}
+
 static void answer_begin(struct answer *ret, const struct call_head *request, int result)
 {
     ret->head = (struct call_head){

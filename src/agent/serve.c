@@ -275,21 +275,6 @@ static void server_late(struct server *server)
     }
 }
 
-/* Is what the program sent an answer to this request, and of the right type? The body is private by
- * now. */
-static bool reply_good(const struct wit_function *f, const struct call_head *request,
-                       const struct call_head *reply, const struct bytes *body)
-{
-    if (reply->type != CALL_REPLY || reply->caller != request->caller ||
-        reply->sequence != request->sequence) {
-        return false;
-    }
-    if (reply->result != 0) {
-        return body->used <= REPLY_TEXT_BYTES_MAX;
-    }
-    return f->result ? value_check(f->result, body->data, body->used) == 0 : body->used == 0;
-}
-
 /* Waits for the reply. 0 with the answer made; else what message_head answers. */
 static int reply_take(struct server *server, const struct rules *rules,
                       const struct call_head *request, struct answer *ret)
@@ -306,7 +291,7 @@ static int reply_take(struct server *server, const struct rules *rules,
         server->half = true;
         return r;
     }
-    if (!reply_good(f, request, &reply, &ret->body)) {
+    if (!answer_good(f, request, &reply, &ret->body)) {
         return RHODES_GARBAGE;
     }
     answer_again(ret, request, reply.result);

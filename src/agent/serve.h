@@ -64,6 +64,10 @@ void serve_call(struct agent *a, const struct rules *rules, const struct call_he
 void answer_body(struct answer *ret, const struct call_head *request, const void *body,
                  size_t bytes);
 void answer_again(struct answer *ret, const struct call_head *request, int32_t result);
+/* Is what a program sent an answer to this request: a result of f's type, or a verdict with a
+ * sentence? `body` is private memory. */
+bool answer_good(const struct wit_function *f, const struct call_head *request,
+                 const struct call_head *reply, const struct bytes *body);
 /* Gives large memory back between calls. */
 void buffer_trim(struct bytes *b);
 /* Makes the reader and the writer ready for a call of f. */

@@ -334,7 +334,7 @@ static void on_retry(uv_timer_t *timer)
 
 void watch_stop(struct watch *w)
 {
-    w->stopped = true;
+    w->stopped = w->said = true;
     uv_timer_stop(&w->retry);
     if (w->state != WATCH_AWAY) {
         watch_away(w, "the agent stops");
