@@ -277,7 +277,7 @@ def asan(check: Check, args: argparse.Namespace) -> None:
 
 def tsan(check: Check, args: argparse.Namespace) -> None:
     if build(check, "tsan build", BUILD / "tsan", SANITIZED["tsan"][0], 900):
-        unit(check, "tsan unit tests", BUILD / "tsan", 600, dict(environment(), TSAN_OPTIONS="halt_on_error=1"), patience=5)
+        unit(check, "tsan unit tests", BUILD / "tsan", 600, dict(environment(), TSAN_OPTIONS="halt_on_error=1:report_mutex_bugs=0:die_after_fork=0"), patience=5)
 
 
 def fuzz(check: Check, args: argparse.Namespace) -> None:
