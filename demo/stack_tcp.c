@@ -311,6 +311,7 @@ int stack_connect(struct stack *s, const char *host, uint16_t port, uint64_t dea
     }
     pthread_mutex_lock(&s->lock);
     faults = s->faults;
+    r = wait_broken(c, faults, why); /* also when the far end was quicker than we */
     while (r == 0 && c->state == CONNECTION_OPENING) {
         r = wait_broken(c, faults, why);
         if (r == 0 && wait_change(c, deadline_ns) != 0) {
