@@ -29,14 +29,13 @@ static void chunk_release(struct conduit *c)
     }
 }
 
-/* Takes the next chunk; its `skip` first bytes are not body. */
-static int chunk_take(struct conduit *c, uint32_t skip)
+/* A new chunk is at c->at: does it add up? Only the one with the head may be without body. */
+static int chunk_check(const struct conduit *c, bool first)
 {
-    if (c->left > c->body_left || (!c->more && c->left != c->body_left) ||
-        (c->more && c->left == 0 && !skip)) {
-        return RHODES_GARBAGE;
+    if (c->more) {
+        return c->left >= c->body_left || (c->left == 0 && !first) ? RHODES_GARBAGE : 0;
     }
-    return 0;
+    return c->left != c->body_left ? RHODES_GARBAGE : 0;
 }
 
 int message_head(struct conduit *c, struct call_head *ret_head, uint64_t deadline_ns)
@@ -61,9 +60,8 @@ int message_head(struct conduit *c, struct call_head *ret_head, uint64_t deadlin
     c->at = (const uint8_t *)chunk + HEAD_BYTES;
     c->left = bytes - HEAD_BYTES;
     c->body_left = ret_head->body_bytes;
-    r = chunk_take(c, HEAD_BYTES);
+    r = chunk_check(c, true);
     if (!r && c->body_left == 0) {
-        r = c->more ? RHODES_GARBAGE : 0;
         chunk_release(c);
     }
     return r;
@@ -85,7 +83,7 @@ static int body_piece(struct conduit *c, uint64_t deadline_ns)
     }
     c->held = true;
     c->at = chunk;
-    return chunk_take(c, 0);
+    return chunk_check(c, false);
 }
 
 static void body_advance(struct conduit *c, uint32_t bytes)
