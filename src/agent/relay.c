@@ -21,6 +21,7 @@
 /* The callee's agent answers at the deadline with what it knows; so much later this side answers
  * with what it knows. */
 #define ANSWER_GRACE_NS (10 * NS_PER_MS)
+#define LIMIT_PAUSE_NS  (20 * NS_PER_MS)
 
 struct callee {
     char id[RESOURCE_ID_BYTES_MAX];
@@ -275,6 +276,21 @@ static enum outcome carriage_try(struct carriage *y, int *ret_result, char *why)
     return OUTCOME_FAILED;
 }
 
+/* A call that may have run waits for a lane until its deadline even when a limit is in the way:
+ * what it needs to know is worth more than a quick answer, and the dead agent's lanes are just
+ * being cleared away. */
+static bool limit_passes(struct carriage *y, enum outcome outcome, int result)
+{
+    struct timespec pause = clock_timespec(LIMIT_PAUSE_NS);
+
+    if (outcome != OUTCOME_FAILED || result != RHODES_OVER_LIMIT || !y->pending ||
+        y->channel->stop || clock_left_ns(y->patience.deadline_ns) <= LIMIT_PAUSE_NS) {
+        return false;
+    }
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 /* Carries a checked request to its end. False: the channel is over. */
 static bool carry(struct carriage *y)
 {
@@ -289,7 +305,7 @@ static bool carry(struct carriage *y)
             result = RHODES_NOT_EXECUTED;
             outcome = OUTCOME_FAILED;
         }
-    } while (outcome == OUTCOME_AGAIN);
+    } while (outcome == OUTCOME_AGAIN || limit_passes(y, outcome, result));
     if (outcome == OUTCOME_FAILED) {
         return carriage_fail(y, result, why) == 0;
     }

@@ -1,0 +1,318 @@
+/* Every list of the agent at its limit and one beyond, and that what is given back can be had
+ * again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "agent/agent.h"
+#include "agent/arrival.h"
+#include "base/clock.h"
+#include "test/lib/isolated.h"
+
+static int agent_make(void **state)
+{
+    struct agent *a = calloc(1, sizeof(*a));
+
+    assert_non_null(a);
+    a->options.resource = "service/tcp";
+    a->dir_fd = a->agents_fd = -1;
+    a->incarnation = 1;
+    assert_int_equal(uv_loop_init(&a->loop), 0);
+    pthread_mutex_init(&a->mail.lock, NULL);
+    assert_int_equal(uv_async_init(&a->loop, &a->mail.bell, (uv_async_cb)abort), 0);
+    cache_init(&a->cache);
+    crew_init(&a->crew);
+    lanes_init(&a->lanes);
+    channels_init(&a->channels);
+    serve_init(&a->serve);
+    assert_int_equal(peers_init(&a->peers), 0);
+    assert_int_equal(doors_init(&a->doors, a), 0);
+    *state = a;
+    return 0;
+}
+
+static void on_walk(uv_handle_t *handle, void *data)
+{
+    uv_close(handle, NULL);
+}
+
+static int agent_drop(void **state)
+{
+    struct agent *a = *state;
+
+    channels_stop(a);
+    arrivals_stop(a);
+    assert_int_equal(crew_wait(&a->crew, clock_ns() + 10 * NS_PER_S), 0);
+    doors_deinit(&a->doors);
+    peers_deinit(&a->peers);
+    uv_walk(&a->loop, on_walk, NULL);
+    uv_run(&a->loop, UV_RUN_NOWAIT);
+    assert_int_equal(uv_loop_close(&a->loop), 0);
+    uv_library_shutdown(); /* its own pipe for signals */
+    cache_deinit(&a->cache);
+    free(a);
+    return 0;
+}
+
+static struct session *session_make(struct agent *a, enum session_state state)
+{
+    struct session *s = calloc(1, sizeof(*s));
+
+    assert_non_null(s);
+    s->agent = a;
+    s->references = 1;
+    s->number = 7;
+    s->state = state;
+    pthread_mutex_init(&s->lock, NULL);
+    return s;
+}
+
+/* Both halves of a conduit in this process: ours is returned, the agent's is in *ret. */
+static struct conduit *pair(struct conduit **ret)
+{
+    struct descriptors there, back;
+    struct conduit *mine;
+
+    assert_int_equal(transmitter_shm.open(&mine, &there), 0);
+    assert_int_equal(transmitter_shm.accept(&there, ret, &back), 0);
+    assert_int_equal(transmitter_shm.complete(mine, &back), 0);
+    descriptors_close(&there);
+    descriptors_close(&back);
+    return mine;
+}
+
+static void a_program_has_so_many_channels_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct session *s = session_make(a, SESSION_PROGRAM);
+    struct conduit *mine[3], *theirs;
+
+    a->channels.program_count = AGENT_CHANNELS_MAX - 1;
+    mine[0] = pair(&theirs);
+    assert_int_equal(channel_new_take(a, s, 11, theirs), 0);
+    mine[1] = pair(&theirs);
+    assert_int_equal(channel_new_take(a, s, 12, theirs), RHODES_OVER_LIMIT);
+    assert_int_equal(a->channels.program_count, AGENT_CHANNELS_MAX);
+    s->state = SESSION_PERSON; /* operators have a limit of their own */
+    mine[2] = pair(&theirs);
+    assert_int_equal(channel_new_take(a, s, 13, theirs), 0);
+    for (int i = 0; i < 3; i++) {
+        mine[i]->transmitter->free(mine[i]); /* its thread ends, and the place is free again */
+    }
+    assert_int_equal(crew_wait(&a->crew, clock_ns() + 10 * NS_PER_S), 0);
+    assert_int_equal(a->channels.program_count, AGENT_CHANNELS_MAX - 1);
+    assert_int_equal(a->channels.operator_count, 0);
+    session_unref(s);
+}
+
+static void operators_have_so_many_channels_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct session *s = session_make(a, SESSION_PERSON);
+    struct conduit *mine[2], *theirs;
+
+    a->channels.operator_count = AGENT_OPERATOR_CHANNELS_MAX - 1;
+    mine[0] = pair(&theirs);
+    assert_int_equal(channel_new_take(a, s, 11, theirs), 0);
+    mine[1] = pair(&theirs);
+    assert_int_equal(channel_new_take(a, s, 12, theirs), RHODES_OVER_LIMIT);
+    mine[0]->transmitter->free(mine[0]);
+    mine[1]->transmitter->free(mine[1]);
+    session_unref(s);
+}
+
+static void a_program_has_so_many_serving_threads_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct conduit *mine[AGENT_SERVERS_MAX + 1], *theirs;
+
+    for (int i = 0; i <= AGENT_SERVERS_MAX; i++) {
+        mine[i] = pair(&theirs);
+        assert_int_equal(serve_add_take(a, 7, 99, theirs),
+                         i < AGENT_SERVERS_MAX ? 0 : RHODES_OVER_LIMIT);
+    }
+    assert_int_equal(serve_executor(a), 0); /* nobody said READY */
+    assert_int_equal(serve_ready(a, 7, 99), 0);
+    assert_int_equal(serve_executor(a), 99);
+    assert_int_equal(a->serve.servers_count, AGENT_SERVERS_MAX);
+    assert_int_equal(serve_ready(a, 8, 100), RHODES_IN_USE);
+    serve_leave(a, 7);
+    assert_null(a->serve.all);
+    assert_int_equal(serve_ready(a, 8, 100), 0);
+    for (int i = 0; i <= AGENT_SERVERS_MAX; i++) {
+        mine[i]->transmitter->free(mine[i]);
+    }
+}
+
+static void so_many_lanes_go_out_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct lane **lanes = calloc(AGENT_LANES_MAX, sizeof(struct lane *)), *more;
+
+    assert_non_null(lanes);
+    for (int i = 0; i < AGENT_LANES_MAX; i++) {
+        assert_int_equal(lane_new(a, state, "driver/x", &lanes[i]), 0);
+    }
+    assert_int_equal(lane_new(a, state, "driver/x", &more), RHODES_OVER_LIMIT);
+    lane_free(lanes[17]);
+    assert_int_equal(lane_new(a, state, "driver/x", &lanes[17]), 0);
+    for (int i = 0; i < AGENT_LANES_MAX; i++) {
+        lane_free(lanes[i]);
+    }
+    assert_null(a->lanes.outgoing);
+    free(lanes);
+}
+
+/* What the caller's agent sends and gets for one LANE request. */
+static int lane_ask(struct agent *a, uint64_t lane, uint64_t protocol, uint64_t epoch,
+                    struct conduit **ret, char *why)
+{
+    const uint64_t number[4] = { lane, protocol, epoch, 0 };
+    struct descriptors there, back = { 0 };
+    int r;
+
+    assert_int_equal(transmitter_shm.open(ret, &there), 0);
+    r = arrival_lane(a, 7, "application/x", number, &there, &back, why);
+    if (!r) {
+        assert_int_equal(transmitter_shm.complete(*ret, &back), 0);
+    }
+    assert_true(r == 0 || back.count == 0);
+    descriptors_close(&there);
+    descriptors_close(&back);
+    return r;
+}
+
+static void so_many_lanes_come_in_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct conduit *first, *second, *next;
+    char why[WHY_BYTES];
+
+    a->lanes.incoming_count = AGENT_LANES_MAX - 1;
+    assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 1, &first, why), 0);
+    assert_int_equal(lane_ask(a, 2, PROTOCOL_SHM, 1, &second, why), RHODES_OVER_LIMIT);
+    assert_non_null(strstr(why, "1024"));
+    /* The next conduit of a lane that is there needs no place. */
+    assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 2, &next, why), 0);
+    arrival_close(a, 7, 1);
+    assert_int_equal(crew_wait(&a->crew, clock_ns() + 10 * NS_PER_S), 0);
+    assert_int_equal(a->lanes.incoming_count, AGENT_LANES_MAX - 1);
+    first->transmitter->free(first);
+    second->transmitter->free(second);
+    next->transmitter->free(next);
+}
+
+static void a_lane_of_no_protocol_or_epoch_is_invalid(void **state)
+{
+    struct conduit *c[3];
+    char why[WHY_BYTES];
+
+    assert_int_equal(lane_ask(*state, 1, PROTOCOLS_COUNT, 1, &c[0], why), RHODES_INVALID);
+    assert_int_equal(lane_ask(*state, 1, PROTOCOL_SHM, 0, &c[1], why), RHODES_INVALID);
+    assert_int_equal(lane_ask(*state, 1, PROTOCOL_MSGQUEUE, 1, &c[2], why),
+                     RHODES_INVALID); /* a ring's memory */
+    for (int i = 0; i < 3; i++) {
+        c[i]->transmitter->free(c[i]);
+    }
+}
+
+static void a_fence_leads_to_the_conduit_of_its_epoch_only(void **state)
+{
+    struct agent *a = *state;
+    struct call_head fence = { .magic = CALL_MAGIC, .type = CALL_FENCE, .binding = 2 };
+    struct call_head answer;
+    struct conduit *first, *unused, *next;
+    char why[WHY_BYTES];
+
+    assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 1, &first, why), 0);
+    assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 2, &unused, why), 0);
+    assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 3, &next, why),
+                     0); /* a later attempt replaces it */
+    assert_int_equal(message_send(first, &fence, NULL, clock_ns() + NS_PER_S), 0);
+    assert_int_equal(message_head(first, &answer, clock_ns() + 10 * NS_PER_S), -EPIPE);
+    assert_int_equal(crew_wait(&a->crew, clock_ns() + 10 * NS_PER_S), 0); /* the lane is over */
+    first->transmitter->free(first);
+    unused->transmitter->free(unused);
+    next->transmitter->free(next);
+}
+
+static void a_session_has_so_many_bindings_and_no_more(void **state)
+{
+    struct session *s = session_make(*state, SESSION_PROGRAM);
+    char callee[RESOURCE_ID_BYTES_MAX];
+    uint32_t number;
+    bool own;
+
+    for (uint64_t i = 0; i < AGENT_BINDINGS_MAX; i++) {
+        assert_int_equal(session_bind(s, "driver/x", i, false, &number), 0);
+        assert_int_equal(number, i + 1);
+    }
+    assert_int_equal(session_bind(s, "driver/x", AGENT_BINDINGS_MAX, false, &number),
+                     RHODES_OVER_LIMIT);
+    assert_int_equal(session_bind(s, "driver/x", 17, false, &number), 0); /* it has this one */
+    assert_int_equal(number, 18);
+    assert_true(session_binding(s, AGENT_BINDINGS_MAX, callee, &own));
+    assert_string_equal(callee, "driver/x");
+    assert_false(session_binding(s, 0, callee, &own));
+    assert_false(session_binding(s, AGENT_BINDINGS_MAX + 1, callee, &own));
+    session_unref(s);
+}
+
+static void so_many_peers_are_known_and_no_more(void **state)
+{
+    struct agent *a = *state;
+    struct peer *p, *again;
+
+    assert_int_equal(peer_find(a, "nothing", &p), RHODES_INVALID);
+    for (int i = 0; i < AGENT_PEERS_MAX; i++) {
+        char callee[RESOURCE_ID_BYTES_MAX];
+
+        snprintf(callee, sizeof(callee), "driver/x%d", i);
+        assert_int_equal(peer_find(a, callee, &p), 0);
+    }
+    assert_int_equal(peer_find(a, "driver/other", &p), RHODES_OVER_LIMIT);
+    assert_int_equal(peer_find(a, "driver/x3", &p), 0);
+    assert_int_equal(peer_find(a, "driver/x3", &again), 0);
+    assert_ptr_equal(p, again);
+}
+
+static void notices_are_bounded_in_number_and_rate(void **state)
+{
+    struct agent *a = *state;
+
+    for (int i = 0; i < 3 * AGENT_NOTICES_PER_S; i++) {
+        agent_notice(a, LOG_DEBUG, "call.refused", "%d", i);
+    }
+    /* Two seconds may be touched. */
+    assert_in_range(a->mail.notices_count, AGENT_NOTICES_PER_S, 2 * AGENT_NOTICES_PER_S);
+    for (int i = 0; i < 40; i++) {
+        static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j" };
+
+        for (int k = 0; k < 10; k++) {
+            agent_notice(a, LOG_DEBUG, names[k], "%d", i);
+        }
+    }
+    assert_in_range(a->mail.notices_count, 0, AGENT_NOTICES_MAX);
+}
+
+#define TEST(name) isolated_test_setup_teardown(name, agent_make, agent_drop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_program_has_so_many_channels_and_no_more),
+        TEST(operators_have_so_many_channels_and_no_more),
+        TEST(a_program_has_so_many_serving_threads_and_no_more),
+        TEST(so_many_lanes_go_out_and_no_more),
+        TEST(so_many_lanes_come_in_and_no_more),
+        TEST(a_lane_of_no_protocol_or_epoch_is_invalid),
+        TEST(a_fence_leads_to_the_conduit_of_its_epoch_only),
+        TEST(a_session_has_so_many_bindings_and_no_more),
+        TEST(so_many_peers_are_known_and_no_more),
+        TEST(notices_are_bounded_in_number_and_rate),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
