@@ -92,6 +92,23 @@ static int say(struct rhodes_call *c, int result, const char *format, ...)
     return result;
 }
 
+/* session_wait for a call: asks on_wait now and then, as the wait for a reply does. */
+static int session_wait_asking(struct rhodes_call *c, uint64_t deadline_ns, uint64_t *ret_epoch)
+{
+    for (;;) {
+        uint64_t soon = c->on_wait ? clock_ns() + ON_WAIT_NS : deadline_ns;
+        int result =
+            session_wait(c->rhodes, soon < deadline_ns ? soon : deadline_ns, NULL, ret_epoch);
+
+        if (result != RHODES_TIMEOUT || soon >= deadline_ns) {
+            return result;
+        }
+        if (c->on_wait(c->on_wait_data)) {
+            return -EINTR;
+        }
+    }
+}
+
 /* Makes sure of session, channel and binding. -ECANCELED never comes out; the sentence is said. */
 static int way_make(struct rhodes_call *c, struct channel *ch, uint64_t deadline_ns)
 {
@@ -105,9 +122,12 @@ static int way_make(struct rhodes_call *c, struct channel *ch, uint64_t deadline
             atomic_load_explicit(&f->epoch, memory_order_acquire) == epoch) {
             return 0;
         }
-        result = session_wait(c->rhodes, deadline_ns, NULL, &epoch);
+        result = session_wait_asking(c, deadline_ns, &epoch);
         if (result == -ECANCELED) {
             return say(c, RHODES_NOT_EXECUTED, "%s", error_said());
+        }
+        if (result == -EINTR) {
+            return say(c, result, "the caller gave the call up while it waited for an agent");
         }
         result = result ? result : channel_open(ch, epoch, deadline_ns);
         result = result ? result : function_bind(f, epoch, deadline_ns);
@@ -223,6 +243,9 @@ static int no_way(struct rhodes_call *c, int result)
 {
     char why[CLIENT_TEXT_BYTES / 2];
 
+    if (result == -EINTR) {
+        return result;
+    }
     snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, c->error);
     if (c->maybe_ran) {
         return say(c, RHODES_UNKNOWN,
