@@ -141,6 +141,25 @@ def test_an_interrupt_ends_a_waiting_call(callers):
     """)
 
 
+def test_an_interrupt_ends_a_call_that_waits_for_its_agent(callers):
+    process = callers.start("""
+        assert py.subtract(2, 1) == 1
+        os.kill(os.getppid(), signal.SIGKILL)  # our own agent, which started us
+        sent = []
+        def interrupt():
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Timer(0.1, interrupt).start()
+        try:
+            while True:
+                py.subtract(2, 1, timeout=20)  # until the agent's end is known, then it waits for a successor
+        except KeyboardInterrupt:
+            print("took", time.monotonic() - sent[0], flush=True)
+    """)
+    out, err = process.communicate(timeout=15)
+    assert float(out.split()[1]) < 0.3, out + err
+
+
 def test_an_interrupt_ends_serving(center):
     document = {"apiVersion": "rhodes/v1", "kind": "Service", "metadata": {"name": "alone"},
                 "spec": {"provides": [{"function": "f: func() -> u32"}]}}
