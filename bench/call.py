@@ -73,10 +73,10 @@ def measure(measurer: Measurer, kind: str, size: int, quick: bool, turn: int) ->
     return {system: taken[system] for system in SYSTEMS}
 
 
-def run(stage: pathlib.Path, programs: pathlib.Path, quick: bool) -> list[dict]:
-    program = programs / "bench-call"
+def run(stage: pathlib.Path, quick: bool) -> list[dict]:
+    program = stage / "libexec" / "rhodes" / "bench" / "bench-call"
     if not program.exists():
-        raise BenchError(f"no {program}; type make first, or name another folder with --programs")
+        raise BenchError(f"no {program}; type make first, or name another stage with --stage")
     rounds = 2 if quick else 9
     sizes = {name: SIZES[name] for name in ("64 B", "64 KiB")} if quick else SIZES
     cases = []

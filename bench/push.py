@@ -83,7 +83,7 @@ def measure(edits: Edits, etcd: Etcd, count: int, runs: int, rounds: int) -> dic
     return figures.case(f"edit to applied, {count:,} agent{'s' if count > 1 else ''}", "ms", "lower", taken)
 
 
-def run(stage: pathlib.Path, programs: pathlib.Path, quick: bool) -> list[dict]:
+def run(stage: pathlib.Path, quick: bool) -> list[dict]:
     raise_limits()
     counts = (1, 10) if quick else COUNTS
     cases = []

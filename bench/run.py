@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs benchmarks: writes build/bench/NAME.json, prints a table, and draws all there are into build/bench/index.html.
 
-    bench/run.py call|push|all [--quick] [--stage DIR] [--programs DIR] [--output DIR]
+    bench/run.py call|push|all [--quick] [--stage DIR] [--output DIR]
 
 A figure that misses its goal is reported as it is. The exit status is 1 when a benchmark could not run.
 """
@@ -27,8 +27,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("name", choices=[*NAMES, "all"], nargs="?", default="all")
     parser.add_argument("--quick", action="store_true", help="a few runs of the smaller cases: shows that it works, measures nothing")
     parser.add_argument("--stage", type=pathlib.Path, default=ROOT / "build" / "stage", help="tree with bin/rhodes (build/stage)")
-    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build" / "release" / "bench",
-                        help="folder of the programs that are measured (build/release/bench)")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench", help="folder for the results (build/bench)")
     return parser.parse_args()
 
@@ -40,7 +38,7 @@ def main() -> int:
         print(f"bench {name}: {importlib.import_module(name).__doc__.strip()}\n", flush=True)
         began = time.monotonic()
         try:
-            cases = importlib.import_module(name).run(o.stage.resolve(), o.programs.resolve(), o.quick)
+            cases = importlib.import_module(name).run(o.stage.resolve(), o.quick)
         except (BenchError, OSError, subprocess.SubprocessError) as error:
             print(f"bench {name}: {error}", file=sys.stderr)
             status = 1
