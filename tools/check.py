@@ -22,6 +22,7 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 LOGS = BUILD / "check"
+PYTHON_SESSIONS = ROOT / "languages" / "python" / "test" / "test_session.py"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 MESON = "/usr/bin/meson" if os.path.exists("/usr/bin/meson") else "meson"
 TAIL_LINES = 60
@@ -168,16 +169,17 @@ def unit(check: Check, name: str, directory: pathlib.Path, seconds: int, env: di
     check.count(name, took, passed, failed, skipped)
 
 
-def scenarios(check: Check, name: str, stage: pathlib.Path, seconds: int, env: dict) -> None:
-    folder = ROOT / "test" / "scenario"
-    if not list(folder.glob("test_*.py")):
+def scenarios(check: Check, name: str, stage: pathlib.Path, seconds: int, env: dict,
+              what: pathlib.Path = ROOT / "test" / "scenario") -> None:
+    """Runs the pytest file or folder `what` against a stage, counted by case."""
+    if what.is_dir() and not list(what.glob("test_*.py")):
         check.say(f"     {name}: no scenarios")
         return
     record = LOGS / f"{name.replace(' ', '-')}.xml"
     record.unlink(missing_ok=True)
     env = dict(env, RHODES_STAGE=str(stage))
     status, took, log = check.run(name, [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-ra",
-                                         f"--junitxml={record}", folder], seconds, env)
+                                         f"--junitxml={record}", what], seconds, env)
     passed = failed = skipped = 0
     for suite in xml.parse(record).getroot().iter("testsuite") if record.exists() else []:
         bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
@@ -228,6 +230,8 @@ def plain(check: Check, args: argparse.Namespace) -> None:
 def plain_scenarios(check: Check, args: argparse.Namespace) -> None:
     if (BUILD / "stage" / "bin" / "rhodes").exists():
         scenarios(check, "scenarios", BUILD / "stage", 480, environment())
+        scenarios(check, "python", BUILD / "stage", 180, environment(), PYTHON_SESSIONS)
+        scenarios(check, "bench smoke", BUILD / "stage", 120, environment(), ROOT / "bench" / "test_quick.py")
 
 
 def format_check(check: Check, args: argparse.Namespace) -> None:
@@ -272,6 +276,7 @@ def asan(check: Check, args: argparse.Namespace) -> None:
          wrapper=f"env LD_PRELOAD={library}", patience=3)
     if (stage / "bin" / "rhodes").exists():
         scenarios(check, "asan scenarios", stage, 600, dict(env, RHODES_SANITIZER=library))
+        scenarios(check, "asan python", stage, 300, dict(env, RHODES_SANITIZER=library), PYTHON_SESSIONS)
     reports_count(check, "asan", reports)
 
 
