@@ -158,30 +158,65 @@ static void results_add_implied(const struct staging *s, const struct change *ch
     }
 }
 
-static int decision_make(const struct governor *g, const struct staging *s,
-                         const struct change *changes, size_t count, struct decision *d)
+static int affected_add(struct decision *d, const char *id)
+{
+    d->affected[d->affected_count] = strdup(id);
+    if (!d->affected[d->affected_count]) {
+        return failed(-ENOMEM);
+    }
+    d->affected_count++;
+    return 0;
+}
+
+static int affected_order(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Those whose view changes, and those that go: to the catalog a resource that is deleted has no
+ * view, but its agent has something to do. */
+static int affected_fill(const struct staging *s, struct decision *d)
 {
     const struct staged_object *objects;
     const char *const *affected;
     size_t n = staging_affected(s, &affected), staged = staging_objects(s, &objects);
+    int r = 0;
+
+    d->affected = calloc(n + staged + 1, sizeof(*d->affected));
+    if (!d->affected) {
+        return failed(-ENOMEM);
+    }
+    for (size_t i = 0; i < n && !r; i++) {
+        r = affected_add(d, affected[i]);
+    }
+    for (size_t i = 0; i < staged && !r; i++) {
+        char id[LINK_NAME_BYTES_MAX + 16];
+
+        if (!objects[i].after && (int)objects[i].before->kind < LAYERS_COUNT) {
+            object_id(objects[i].before, id);
+            r = affected_add(d, id);
+        }
+    }
+    qsort(d->affected, d->affected_count, sizeof(*d->affected), affected_order);
+    return r;
+}
+
+static int decision_make(const struct governor *g, const struct staging *s,
+                         const struct change *changes, size_t count, struct decision *d)
+{
+    const struct staged_object *objects;
+    size_t staged = staging_objects(s, &objects);
 
     *d = (struct decision){ .revision = staging_revision(s) };
     d->results = calloc(count + staged + 1, sizeof(*d->results));
-    d->affected = calloc(n + 1, sizeof(*d->affected));
-    if (!d->results || !d->affected) {
+    if (!d->results) {
         return failed(-ENOMEM);
     }
     for (size_t i = 0; i < count; i++) {
         result_fill(g, s, &changes[i], staging_action(s, i), &d->results[d->results_count++]);
     }
     results_add_implied(s, changes, count, d);
-    for (size_t i = 0; i < n; i++) {
-        d->affected[d->affected_count] = strdup(affected[i]);
-        if (!d->affected[d->affected_count++]) {
-            return failed(-ENOMEM);
-        }
-    }
-    return 0;
+    return affected_fill(s, d);
 }
 
 static int staging_store(struct governor *g, const struct staging *s, const char *who,

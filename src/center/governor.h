@@ -19,7 +19,7 @@ struct decision {
     uint64_t committed_ns; /* CLOCK_MONOTONIC, when the store had it; 0: nothing was stored */
     size_t results_count; /* the changes in their order, then links that went with a removed edge */
     struct decision_result *results;
-    size_t affected_count; /* ids of the resources whose view changed, sorted */
+    size_t affected_count; /* ids of the resources whose view changed or that went, sorted */
     char **affected;
 };
 void decision_deinit(struct decision *d);

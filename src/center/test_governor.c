@@ -141,6 +141,19 @@ static void those_whose_view_changes_are_named(void **state)
     assert_string_equal(b->decision.affected[1], "service/tcp");
 }
 
+static void a_deleted_resource_is_named_too(void **state)
+{
+    struct bench *b = *state;
+    struct change change = { .remove = true, .kind = KIND_SERVICE, .name = "tcp" };
+
+    assert_int_equal(put(b, "Service", "tcp", "{}", 0), 0);
+    decision_deinit(&b->decision);
+    assert_int_equal(governor_change(&b->governor, &change, 1, 0, "uid 7", &b->decision, &b->why),
+                     0);
+    assert_int_equal(b->decision.affected_count, 1);
+    assert_string_equal(b->decision.affected[0], "service/tcp");
+}
+
 static void a_dry_run_changes_nothing(void **state)
 {
     struct bench *b = *state;
@@ -253,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         isolated_test_setup_teardown(a_change_is_stored_kept_and_announced, setup, teardown),
         isolated_test_setup_teardown(those_whose_view_changes_are_named, setup, teardown),
+        isolated_test_setup_teardown(a_deleted_resource_is_named_too, setup, teardown),
         isolated_test_setup_teardown(a_dry_run_changes_nothing, setup, teardown),
         isolated_test_setup_teardown(a_change_that_changes_nothing_is_not_stored, setup, teardown),
         isolated_test_setup_teardown(a_refused_change_changes_nothing, setup, teardown),
