@@ -25,7 +25,9 @@ int hierarchy_judge(const struct hierarchy *h, const char *caller, const char *c
     if (h->strict ? to == from + 1 : to > from) {
         return 0;
     }
-    for (const struct hierarchy_edge *e = h->edges; e < h->edges + h->edges_count; e++) {
+    for (size_t i = 0; i < h->edges_count; i++) {
+        const struct hierarchy_edge *e = &h->edges[i];
+
         if (end_covers(e->from, caller, from) && end_covers(e->to, callee, to) &&
             (!found || e->upcall)) {
             found = e;

@@ -95,7 +95,7 @@ static inline struct change change_make(const char *text, size_t index)
 static inline int stage(struct catalog *c, const char *const *texts, struct staging **ret,
                         struct refusals *why)
 {
-    struct change changes[CHANGES_MAX];
+    struct change changes[CHANGES_MAX] = { 0 };
     size_t count = 0;
     int r;
 

@@ -297,23 +297,22 @@ static void removal_add(struct view_delta *d, const struct view_edge *e)
 /* Walks both sorted lists of edges at once. */
 static int edges_diff(const struct view *before, const struct view *after, struct view_delta *d)
 {
-    const struct view_edge *b = before->edges, *b_end = b + before->edges_count;
-    const struct view_edge *a = after->edges, *a_end = a + after->edges_count;
+    size_t b = 0, a = 0;
     int r = 0;
 
-    while (r == 0 && (b < b_end || a < a_end)) {
-        int order = b == b_end   ? 1
-                    : a == a_end ? -1
-                                 : view_edge_compare(b->peer, b->outgoing, a->peer, a->outgoing);
+    while (r == 0 && (b < before->edges_count || a < after->edges_count)) {
+        const struct view_edge *old = b < before->edges_count ? &before->edges[b] : NULL;
+        const struct view_edge *new = a < after->edges_count ? &after->edges[a] : NULL;
+        int order = !old   ? 1
+                    : !new ? -1
+                           : view_edge_compare(old->peer, old->outgoing, new->peer, new->outgoing);
 
+        b += order <= 0;
+        a += order >= 0;
         if (order < 0) {
-            removal_add(d, b++);
-        } else if (order > 0) {
-            r = upsert_add(d, a++);
-        } else {
-            r = edge_equal(a, b) ? 0 : upsert_add(d, a);
-            a++;
-            b++;
+            removal_add(d, old);
+        } else if (order > 0 || !edge_equal(new, old)) {
+            r = upsert_add(d, new);
         }
     }
     return r;
