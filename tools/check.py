@@ -193,13 +193,13 @@ def scenarios(check: Check, name: str, stage: pathlib.Path, seconds: int, env: d
     check.count(name, took, passed, failed, skipped)
 
 
-def ninja(directory: pathlib.Path) -> list:
+def ninja(directory: pathlib.Path, targets: list) -> list:
     jobs = os.environ.get("JOBS")
-    return ["ninja", "-C", directory] + (["-j", jobs] if jobs else [])
+    return ["ninja", "-C", directory, *(["-j", jobs] if jobs else []), *targets]
 
 
 def build(check: Check, name: str, directory: pathlib.Path, options: list, seconds: int, stage: pathlib.Path | None = None,
-          compiler: str = "gcc") -> bool:
+          compiler: str = "gcc", targets: list = []) -> bool:
     """Sets up (once), builds and installs into a stage. Counts as one."""
     env = dict(environment(), CC=compiler)
     prefix = ["--prefix", str(stage), "--libdir", "lib"] if stage else []
@@ -210,7 +210,7 @@ def build(check: Check, name: str, directory: pathlib.Path, options: list, secon
             check.show_tail(log)
             check.count(name, took, 0, 1)
             return False
-    if not check.simple(name, ninja(directory), seconds, env):
+    if not check.simple(name, ninja(directory, targets), seconds, env):
         return False
     if stage:
         status, took, log = check.run(f"{name} stage", [MESON, "install", "-C", directory, "--no-rebuild",
@@ -285,9 +285,14 @@ def tsan(check: Check, args: argparse.Namespace) -> None:
         unit(check, "tsan unit tests", BUILD / "tsan", 600, dict(environment(), TSAN_OPTIONS="halt_on_error=1:report_mutex_bugs=0:die_after_fork=0"), patience=5)
 
 
+def clang(check: Check, args: argparse.Namespace) -> None:
+    """The other compiler's opinion: everything compiles without a warning."""
+    build(check, "clang build", BUILD / "clang", ["-Doptimization=0"], 900, compiler="clang")
+
+
 def fuzz(check: Check, args: argparse.Namespace) -> None:
     directory = BUILD / "fuzz"
-    if not build(check, "clang build", directory, ["-Dfuzz=true"], 900, compiler="clang"):
+    if not build(check, "fuzz build", directory, ["-Dfuzz=true"], 900, compiler="clang", targets=["fuzzers"]):
         return
     for target in sorted((directory / "test" / "fuzz").glob("fuzz_*")):
         if not target.is_file() or not os.access(target, os.X_OK):
@@ -301,8 +306,9 @@ def fuzz(check: Check, args: argparse.Namespace) -> None:
                      args.fuzz_seconds + 60)
 
 
-STAGES = {"plain": plain, "format": format_check, "scenario": plain_scenarios, "asan": asan, "fuzz": fuzz, "tsan": tsan}
-DEFAULT = ["plain", "format", "scenario", "asan", "fuzz"]
+STAGES = {"plain": plain, "format": format_check, "scenario": plain_scenarios, "asan": asan, "clang": clang, "fuzz": fuzz,
+          "tsan": tsan}
+DEFAULT = ["plain", "format", "scenario", "asan", "clang", "fuzz"]
 
 
 def main() -> int:

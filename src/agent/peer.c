@@ -207,7 +207,7 @@ static void message_begin(struct peer *p, enum session_type type)
 {
     struct session_message *m = &p->message;
 
-    m->type = type;
+    m->type = (uint16_t)type;
     m->tag = 0;
     m->result = 0;
     m->flags = 0;

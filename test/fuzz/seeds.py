@@ -119,8 +119,67 @@ def manifests() -> None:
     seed("manifest", "nul", b"a: x\0y\n")
 
 
+def call_head(kind: int, body_bytes: int, result: int = 0, magic: int = 0x31434852) -> bytes:
+    """wire/call.h"""
+    return struct.pack("<IHHQQQQQIiII8Q", magic, kind, 0, 1, 1, 2, 3, 4, body_bytes, result, 0, 0, *[0] * 8)
+
+
+def chunk(data: bytes, more: bool = False) -> bytes:
+    return struct.pack("<H", len(data) | (0x8000 if more else 0)) + data
+
+
+def calls() -> None:
+    for way in range(3):
+        first = bytes([way])
+        seed("call", f"{way}-one-chunk", first + chunk(call_head(1, 5) + b"hello"))
+        seed("call", f"{way}-three-chunks", first + chunk(call_head(2, 9) + b"abc", True) + chunk(b"def", True) + chunk(b"ghi"))
+        seed("call", f"{way}-two-messages", first + chunk(call_head(1, 0)) + chunk(call_head(2, 3, 11) + b"why"))
+        seed("call", f"{way}-fence", first + chunk(call_head(3, 0)))
+        seed("call", f"{way}-too-short", first + chunk(call_head(1, 9) + b"abc"))
+        seed("call", f"{way}-too-long", first + chunk(call_head(1, 1) + b"abc"))
+        seed("call", f"{way}-empty-chunk", first + chunk(call_head(1, 3), True) + chunk(b"", True) + chunk(b"abc"))
+        seed("call", f"{way}-half-a-head", first + chunk(call_head(1, 3)[:64], True) + chunk(call_head(1, 3)[64:] + b"abc"))
+        seed("call", f"{way}-4-gib", first + chunk(call_head(1, 0xFFFFFFFF)))
+        seed("call", f"{way}-magic", first + chunk(call_head(1, 0, magic=0)))
+
+
+def values() -> None:
+    """The number of a type in fuzz_value.c, then a body in the canonical ABI."""
+    seed("value", "numbers", b"\0" + struct.pack("<B7xQB3xIfxxxxd", 1, 2, 1, 0x41, 1.5, 2.5))
+    seed("value", "no-bool", b"\0" + struct.pack("<B7xQB3xIfxxxxd", 1, 2, 2, 0x41, 1.5, 2.5))
+    seed("value", "surrogate", b"\0" + struct.pack("<B7xQB3xIfxxxxd", 1, 2, 1, 0xD800, 1.5, 2.5))
+    seed("value", "texts", b"\1" + struct.pack("<4I", 16, 3, 19, 2) + b"abcxy")
+    seed("value", "no-utf8", b"\1" + struct.pack("<4I", 16, 3, 19, 2) + b"\xff\xfe\xfdxy")
+    seed("value", "past-the-end", b"\1" + struct.pack("<4I", 16, 300, 19, 2) + b"abcxy")
+    seed("value", "lists", b"\2" + struct.pack("<6I", 8, 2, 24, 1, 25, 1) + b"ab")
+    seed("value", "overlap", b"\2" + struct.pack("<6I", 8, 2, 8, 16, 8, 16))
+    seed("value", "itself", b"\2" + struct.pack("<2I", 0, 0x10000000))
+    seed("value", "records", b"\3" + struct.pack("<2IB3xIIB3xI", 8, 1, 7, 28, 1, 1, 9) + b"y")
+    seed("value", "tuple", b"\4" + struct.pack("<B3xB3xIIB3x", 1, 1, 24, 1, 2) + struct.pack("<2I", 32, 1) + b"z")
+    seed("value", "nothing", b"\6")
+
+
+def frame(kind: int, payload: bytes, version: int = 1) -> bytes:
+    return struct.pack("<IHH", len(payload) + 4, kind, version) + payload
+
+
+def events() -> None:
+    """Frames without a view; those with one are made by the fuzzer from the tests' own."""
+    seed("event", "resync", frame(4, b""))
+    seed("event", "stop", frame(11, b""))
+    seed("event", "welcome", frame(7, struct.pack("<Q", 12)))
+    seed("event", "applied", frame(2, struct.pack("<QQ", 12, 1800)))
+    seed("event", "rejected", frame(3, struct.pack("<Qi", 12, 5) + text("no")))
+    seed("event", "version-2", frame(4, b"", 2))
+    seed("event", "type-99", frame(99, b""))
+    seed("event", "4-gib", b"\xff\xff\xff\xff" + frame(4, b"")[4:])
+
+
 if __name__ == "__main__":
     sessions()
+    calls()
+    values()
+    events()
     functions()
     documents()
     manifests()
