@@ -5,6 +5,7 @@ Each step prints one line, `ok STEP: figure` or `FAIL STEP: reason`; the exit st
 what is installed beside it, works as root or in a user namespace, and leaves nothing behind (its last step looks).
 """
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -23,6 +24,7 @@ from rig import Failed, wait_for  # noqa: E402
 SECONDS_MAX = 60
 CLIENT, TCP, DRIVER, NIC = "application/httpclient", "service/tcp", "driver/netdriver", "hardware/nic0"
 SWITCHES = 12
+CALLS_BETWEEN = 800
 URL = f"http://{rig.FAR_ADDRESS}/file"
 
 
@@ -156,7 +158,8 @@ class Demo:
 
     def in_sync(self):
         agents = self.center.agents()
-        return agents if all(agent["inSync"] and agent["state"] == "ready" for agent in agents.values()) else None
+        lively = [agent for agent in agents.values() if agent["state"] != "stopped"]
+        return agents if lively and all(agent["inSync"] and agent["state"] == "ready" for agent in lively) else None
 
     def counters(self, resource, function):
         """A function of a resource's own, called at its agent as a person's tool does."""
@@ -174,7 +177,7 @@ class Demo:
         begin = time.monotonic()
         self.is_up = True
         self.rhodes("up")
-        files = [word for name in ("nic0", "netdriver", "tcp", "httpclient") for word in ("-f", self.manifest(name))]
+        files = [word for name in ("hierarchy", "nic0", "netdriver", "tcp", "httpclient") for word in ("-f", self.manifest(name))]
         revision = self.changed("apply", *files)["revision"]
 
         def serving():
@@ -183,7 +186,7 @@ class Demo:
                        for name in (TCP, DRIVER, NIC)) and agents
 
         agents = wait_for("agents of tcp, netdriver and nic0", serving, 10)
-        return f"center and {len(agents)} agents from 4 manifests, revision {revision}, {time.monotonic() - begin:.2f} s"
+        return f"center and {len(agents)} agents from 5 manifests, revision {revision}, {time.monotonic() - begin:.2f} s"
 
     def first_fetch(self):
         got = self.fetch()
@@ -198,7 +201,7 @@ class Demo:
         sockets = internet_sockets(fetching.begun)
         moments, changes = [], []
         for number in range(SWITCHES):
-            fetching.wait_calls(150)
+            fetching.wait_calls(CALLS_BETWEEN)
             protocol = "shm" if number % 2 == 0 else "msgqueue"
             begin = time.monotonic_ns()
             took = [self.changed("link", "set", caller, callee, "--protocol", protocol)["effect"]
@@ -208,7 +211,7 @@ class Demo:
                     raise Failed(f"not applied by all: {json.dumps(effect)}")
             moments.append((begin, time.monotonic_ns()))
             changes.append((protocol, took))
-        fetching.wait_calls(150)
+        fetching.wait_calls(CALLS_BETWEEN)
         last = time.monotonic_ns()
         end = fetching.stop()
         if end["error"]:
@@ -290,11 +293,12 @@ class Demo:
 
     def denial(self):
         fetching = Fetching(self)
-        refused = self.center.agents()[DRIVER]["counters"]["refused"]
-        denied = self.changed("link", "deny", TCP, DRIVER)
+        before = self.refused()
         begin = time.monotonic_ns()
+        denied = self.changed("link", "deny", TCP, DRIVER)
         try:
             end = fetching.join(6)
+            refused = wait_for("the agents' counts", lambda: self.refused() - before)
         finally:
             self.changed("link", "allow", TCP, DRIVER)
         error = end["error"] or {}
@@ -304,8 +308,13 @@ class Demo:
             raise Failed(f"the client's error does not say '{wanted}' by revision {denied['revision']}: {json.dumps(end)}")
         if after > 1:
             raise Failed(f"the client was told only after {after:.2f} s")
-        self.denied_at_callee = self.center.agents()[DRIVER]["counters"]["refused"] - refused
-        return f"{after * 1000:.0f} ms after the change the client gets {error['type']}: {error['text']}"
+        return (f"{after * 1000:.0f} ms after the change was asked for the client gets {error['type']}: {error['text']} "
+                f"(refused at agents: {', '.join(f'{name} {count}' for name, count in refused.items())})")
+
+    def refused(self):
+        """How many calls each agent of the two ends has refused."""
+        agents = self.center.agents()
+        return collections.Counter({name: agents[name]["counters"]["refused"] for name in (TCP, DRIVER)})
 
     def kill(self):
         fetching = Fetching(self)
@@ -344,7 +353,8 @@ class Demo:
         agents = wait_for("agents in sync", self.in_sync, 5)
         print(indent(self.rhodes("matrix")))
         print(indent(self.rhodes("agent", "list")))
-        return f"{len(agents)} agents, all in sync at revision {self.center.get('/v1/matrix')['revision']}"
+        count = sum(agent["inSync"] for agent in agents.values())
+        return f"{count} agents live, all in sync at revision {self.center.get('/v1/matrix')['revision']}"
 
     def down(self):
         self.rhodes("down")

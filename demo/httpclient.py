@@ -9,6 +9,7 @@ close are calls to another resource, judged and carried by agents.
 Exit status: 0 when all was fetched whole, 1 after an error, which is the last line's "error".
 """
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -120,8 +121,6 @@ def keep_going(calls, connection, path):
                 told = time.monotonic()
                 fresh, calls.fresh = calls.fresh, []
                 say({"calls": fresh})
-    connection.close()
-    say({"calls": calls.fresh})
 
 
 def run(arguments, url):
@@ -135,10 +134,14 @@ def run(arguments, url):
                 keep_going(calls, connection, url.path or "/")
             else:
                 *_, end = fetch(connection, url.path or "/")
-                connection.close()
+            connection.close()
         except (rhodes.Error, OSError) as caught:
             error = {"at": time.monotonic_ns(), "type": type(caught).__name__,
                      "verdict": getattr(caught, "verdict", ""), "text": str(caught)}
+            with contextlib.suppress(rhodes.Error, OSError):
+                connection.close()
+        if arguments.keep_going:
+            say({"calls": calls.fresh})
         say({**end, "calls": calls.made, "latency_us": percentiles(calls.latencies), "error": error})
         return 1 if error else 0
 

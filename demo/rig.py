@@ -151,6 +151,8 @@ class Rig:
             # Quiet, not needed: no IPv6 of the kernel's own on this wire.
             subprocess.run([*where, "sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6"],
                            capture_output=True)
+        # A connection that the far end gives up must not keep the namespace for minutes while it is retried.
+        run(*self.inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries")
         run(*self.inside, "ip", "link", "set", "lo", "up")
         run(*self.inside, "ip", "addr", "add", f"{FAR_ADDRESS}/24", "dev", FAR)
         run(*self.inside, "ip", "link", "set", FAR, "up")
@@ -227,7 +229,7 @@ class Rig:
                      if "rhodes" in name]
         if not self.simulated:
             # With the last process of the far namespace its end of the pair goes, and with that ours.
-            if not wait_quietly(lambda: not os.path.exists(f"/proc/sys/net/ipv4/conf/{NEAR}"), 3):
+            if not wait_quietly(lambda: not os.path.exists(f"/proc/sys/net/ipv4/conf/{NEAR}"), 8):
                 left.append(f"interface {NEAR}")
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)

@@ -216,15 +216,16 @@ static void *sender_run(void *data)
     return NULL;
 }
 
+/* `wait_ms` 0 asks whether the driver answers at all. */
 static int pull_once(struct wire *w, struct stack *stack, struct rhodes_call *call,
-                     struct rhodes_function *recv)
+                     struct rhodes_function *recv, uint32_t wait_ms)
 {
     struct rhodes_writer *arguments = rhodes_call_begin(call, recv);
     struct rhodes_reader *result;
     uint32_t count = 0;
     int r = rhodes_put_u32(arguments, BATCH_FRAMES);
 
-    r = r != 0 ? r : rhodes_put_u32(arguments, PULL_WAIT_MS);
+    r = r != 0 ? r : rhodes_put_u32(arguments, wait_ms);
     r = r != 0 ? r : rhodes_call_run(call, CALL_TIMEOUT_NS);
     if (r != 0) {
         return r;
@@ -320,7 +321,9 @@ static void *puller_run(void *data)
         stack = stack_begin(w, &d, call);
     }
     while (stack != NULL && !atomic_load(&w->stopping)) {
-        r = pull_once(w, stack, call, recv);
+        /* After a failure the first good answer must not wait for a frame: others wait to hear of
+         * it. */
+        r = pull_once(w, stack, call, recv, d.failing_since_ns == 0 ? PULL_WAIT_MS : 0);
         if (r == 0) {
             direction_worked(&d);
         } else {
