@@ -256,23 +256,18 @@ static int ring_sleep(struct ring *r, const word *w, uint32_t seen, uint64_t dea
         { .uaddr = (uintptr_t)&r->doorbell, .val = 0, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
     };
     struct timespec end = clock_timespec(deadline_ns);
-    long slept;
 
     if (!r->no_waitv) {
-        slept = syscall(SYS_futex_waitv, words, 3, 0, &end, CLOCK_MONOTONIC);
-        if (slept < 0 &&
-            (errno == ENOSYS || errno == EPERM)) { /* EPERM: a sandbox that does not know it */
-            r->no_waitv = true;
+        if (syscall(SYS_futex_waitv, words, 3, 0, &end, CLOCK_MONOTONIC) >= 0) {
+            return 0;
         }
+        r->no_waitv = errno == ENOSYS || errno == EPERM; /* an old kernel, or a sandbox */
+        return errno == ETIMEDOUT ? RHODES_TIMEOUT : 0;
     }
-    if (r->no_waitv) {
-        uint64_t soon = clock_ns() + SHORT_WAIT;
-
-        end = clock_timespec(soon < deadline_ns ? soon : deadline_ns);
-        slept = syscall(SYS_futex, w, FUTEX_WAIT_BITSET, seen, &end, NULL, FUTEX_BITSET_MATCH_ANY);
-        return 0;
-    }
-    return slept < 0 && errno == ETIMEDOUT ? RHODES_TIMEOUT : 0;
+    /* The doorbell, `closed` and the deadline are looked at that often. */
+    end = clock_timespec(clock_ns() + SHORT_WAIT);
+    syscall(SYS_futex, w, FUTEX_WAIT_BITSET, seen, &end, NULL, FUTEX_BITSET_MATCH_ANY);
+    return 0;
 }
 
 /* Called when `w` was seen not to be ready; 0 when something may have changed. Pairs with
