@@ -2,8 +2,10 @@
  *
  *     caller CALLEE OUTCOMES THREADS CALLS TIMEOUT_MS [GAP_US [BLOCK_BYTES]]
  *
- * OUTCOMES gets one line a call: thread, number, the result's name, how long it took in us, its sentence. Every 16th call carries a block of
- * BLOCK_BYTES there and back (long) instead of counting (hit), when that is not 0. CALLS 0: until SIGTERM.
+ * OUTCOMES gets one line a call: thread, number, the result's name, how long it took in us, its
+ * sentence. Every 16th call carries a block of BLOCK_BYTES there and back (long) instead of
+ * counting (hit), when that is not 0. CALLS 0: until SIGTERM. With NAP_MS in the environment the
+ * calls are nap(NAP_MS) instead.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -17,7 +19,8 @@
 #include <rhodes/rhodes.h>
 
 static struct rhodes *session;
-static struct rhodes_function *hit, *block;
+static struct rhodes_function *hit, *block, *nap;
+static uint32_t nap_ms;
 static FILE *outcomes;
 static uint64_t calls, timeout_ns, gap_us, block_bytes;
 static _Atomic bool stop;
@@ -82,6 +85,12 @@ static int call_hit(struct rhodes_call *c, uint64_t thread, uint64_t number)
     return r;
 }
 
+static int call_nap(struct rhodes_call *c)
+{
+    rhodes_put_u32(rhodes_call_begin(c, nap), nap_ms);
+    return rhodes_call_run(c, timeout_ns);
+}
+
 static void *thread_run(void *data)
 {
     uint64_t thread = (uint64_t)(uintptr_t)data;
@@ -94,7 +103,7 @@ static void *thread_run(void *data)
     for (uint64_t number = 1; !stop && (!calls || number <= calls); number++) {
         uint64_t began = now_us();
         bool blocks = block_bytes && number % 16 == 0;
-        int r = blocks ? call_block(c, number) : call_hit(c, thread, number);
+        int r = nap_ms ? call_nap(c) : blocks ? call_block(c, number) : call_hit(c, thread, number);
 
         write_down(thread, number, blocks && !r ? "BLOCK" : rhodes_result_name(r), now_us() - began,
                    r ? rhodes_call_error(c) : "");
@@ -119,6 +128,7 @@ static int bind_all(const char *callee)
         struct timespec pause = { 0, 10000000 };
 
         if (rhodes_bind(session, callee, "hit", NULL, NULL, &hit) == 0 &&
+            rhodes_bind(session, callee, "nap", NULL, NULL, &nap) == 0 &&
             rhodes_bind(session, callee, "long", NULL, NULL, &block) == 0) {
             return 0;
         }
@@ -140,6 +150,7 @@ int main(int count, char **arguments)
     timeout_ns = strtoull(arguments[5], NULL, 10) * 1000000;
     gap_us = count > 6 ? strtoull(arguments[6], NULL, 10) : 0;
     block_bytes = count > 7 ? strtoull(arguments[7], NULL, 10) : 0;
+    nap_ms = getenv("NAP_MS") ? (uint32_t)atoi(getenv("NAP_MS")) : 0;
     outcomes = fopen(arguments[2], "ae");
     signal(SIGTERM, on_term);
     if (!outcomes || rhodes_open(NULL, &session)) {

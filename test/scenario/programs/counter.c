@@ -1,8 +1,10 @@
-/* A callee that writes down each execution before it answers, so that a scenario can count them after any crash.
+/* A callee that writes down each execution before it answers, so that a scenario can count them
+ * after any crash.
  *
  *     counter FILE [THREADS]
  *
- * hit appends (caller, number) to FILE in one write and answers the number; nap sleeps; long answers so many bytes.
+ * hit appends (caller, number) to FILE in one write and answers the number; nap sleeps; long
+ * answers so many bytes.
  */
 #include <errno.h>
 #include <fcntl.h>
