@@ -127,7 +127,10 @@ class Center:
                 self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
         shutil.rmtree(self.root, ignore_errors=True)
+        assert "Sanitizer" not in said and "runtime error" not in said and "Assertion" not in said, said[-6000:]
+        assert not self.process or self.process.returncode in (0, -9), said[-2000:]
 
     def connection(self) -> UnixConnection:
         return UnixConnection(self.home / "center" / "center.sock")
