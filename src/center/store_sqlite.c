@@ -13,6 +13,7 @@
  * inside the same transaction; opening compares the two. */
 #include "center/store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
@@ -261,6 +262,14 @@ static int database_open(struct store *s, int directory_fd, char *why)
 {
     const sqlite3_vfs *usual;
     char path[64];
+    /* SQLite would make it readable for all; its other files take the mode of this one. */
+    int fd = openat(directory_fd, "rhodes.db", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0) {
+        snprintf(why, STORE_WHY_BYTES, "rhodes.db: %s", strerror(errno));
+        return failed(-errno);
+    }
+    close(fd);
 
     if (sqlite3_initialize() != SQLITE_OK || !(usual = sqlite3_vfs_find(NULL))) {
         return sqlite_failed(NULL, why);

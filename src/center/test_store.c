@@ -356,6 +356,20 @@ static void nothing_acknowledged_is_lost_by_kill_9(void **state)
     }
 }
 
+static void its_files_are_for_its_owner_only(void **state)
+{
+    static const char *const names[] = { "rhodes.db", "rhodes.db-wal" };
+    struct bench *b = *state;
+
+    assert_int_equal(put(b, "tcp", 1), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct stat info;
+
+        assert_int_equal(fstatat(b->directory_fd, names[i], &info, 0), 0);
+        assert_int_equal(info.st_mode & 0777, 0600);
+    }
+}
+
 static void a_second_process_is_kept_out(void **state)
 {
     struct bench *b = *state;
@@ -510,6 +524,7 @@ int main(void)
         SUITE(sqlite),
         isolated_test(drivers_are_found_by_name),
         ALONE(nothing_acknowledged_is_lost_by_kill_9),
+        ALONE(its_files_are_for_its_owner_only),
         ALONE(a_second_process_is_kept_out),
         ALONE(a_full_disk_changes_nothing_and_may_be_tried_again),
         ALONE(a_damaged_file_is_refused_with_a_sentence),
