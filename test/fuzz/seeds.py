@@ -164,7 +164,7 @@ def frame(kind: int, payload: bytes, version: int = 1) -> bytes:
 
 
 def events() -> None:
-    """Frames without a view; those with one are made by the fuzzer from the tests' own."""
+    """Frames without a view."""
     seed("event", "resync", frame(4, b""))
     seed("event", "stop", frame(11, b""))
     seed("event", "welcome", frame(7, struct.pack("<Q", 12)))
@@ -175,11 +175,61 @@ def events() -> None:
     seed("event", "4-gib", b"\xff\xff\xff\xff" + frame(4, b"")[4:])
 
 
+def fnv(value: str) -> int:
+    """base/hash.h"""
+    number = 0xcbf29ce484222325
+    for byte in value.encode():
+        number = ((number ^ byte) * 0x100000001b3) % 2 ** 64
+    return number
+
+
+def signatures(*names: str) -> bytes:
+    return struct.pack("<I", len(names)) + b"".join(text(n) + struct.pack("<Q", fnv(n)) for n in names)
+
+
+def texts_of(*values: str) -> bytes:
+    return struct.pack("<I", len(values)) + b"".join(map(text, values))
+
+
+def own(resource: str = "service/tcp", device: int = 0, target: str = "") -> bytes:
+    return (text(resource) + struct.pack("<Q", 3) + signatures("get: func() -> u32") + texts_of("./tcp", "-v") +
+            texts_of("A=b") + b"\1" + text("/srv") + bytes([0, device]) + (b"\1" + text(target) if target else b"\0"))
+
+
+def edge(peer: str, outgoing: int, *names: str) -> bytes:
+    return (text(peer) + bytes([outgoing, 1, 1]) + struct.pack("<QQ", 5 * 10 ** 9, 2) + text("hierarchies/default") +
+            bytes(range(32)) + signatures(*names))
+
+
+def edges(*all_of_them: bytes) -> bytes:
+    return struct.pack("<I", len(all_of_them)) + b"".join(all_of_them)
+
+
+def views() -> None:
+    """Frames with a view or a delta in them."""
+    row = edges(edge("application/http", 0), edge("driver/net", 0), edge("driver/net", 1, "xmit: func(frame: list<u8>)"))
+    view = struct.pack("<Q", 9) + own() + row
+    gone = struct.pack("<I", 1) + text("driver/old") + b"\1"
+    seed("event", "hello", frame(1, text("service/tcp") + struct.pack("<IQQB", 7, 8, 9, 1)))
+    seed("event", "status", frame(5, struct.pack("<QIB6Q", 9, 7, 2, 1, 2, 3, 4, 5, 6)))
+    seed("event", "notice", frame(6, text("program.lost") + text("it exited with 1")))
+    seed("event", "refused", frame(8, struct.pack("<I", 1) + text("no")))
+    seed("event", "snapshot", frame(9, view))
+    seed("event", "snapshot-device", frame(9, struct.pack("<Q", 9) + own("hardware/nic0", 1, "veth0") + edges()))
+    seed("event", "delta", frame(10, struct.pack("<QQ", 8, 9) + b"\1" + own() + row + gone))
+    seed("event", "delta-without-self", frame(10, struct.pack("<QQ", 8, 9) + b"\0" + row + gone))
+    seed("event", "view", b"RXV1" + view)
+    seed("event", "two-frames", frame(4, b"") + frame(11, b""))
+    seed("event", "count-of-65536", frame(9, view)[:-4] + struct.pack("<I", 65536))
+    seed("event", "not-sorted", frame(9, struct.pack("<Q", 9) + own() + edges(edge("driver/b", 1), edge("driver/a", 1))))
+
+
 if __name__ == "__main__":
     sessions()
     calls()
     values()
     events()
+    views()
     functions()
     documents()
     manifests()
