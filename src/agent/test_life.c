@@ -1,14 +1,11 @@
 /* The tables of lives: every place of every table, the good ones by name and all others refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "agent/life.h"
+
 #include <stdint.h>
 
-#include <cmocka.h>
-
-#include "agent/life.h"
 #include "agent/program.h"
 #include "model/device.h"
+#include "test/lib/isolated.h"
 
 static void program_goes(enum program_state from, enum program_event event, enum program_state to)
 {
@@ -144,16 +141,16 @@ static void the_restart_policy_is_the_manifests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_program_starts_serves_and_ends),
-        cmocka_unit_test(an_adopted_program_is_lost_until_it_comes_back),
-        cmocka_unit_test(a_device_fails_and_opens),
-        cmocka_unit_test(what_the_table_does_not_have_changes_nothing),
-        cmocka_unit_test(a_program_that_runs_is_never_started_again),
-        cmocka_unit_test(each_kind_of_session_may_ask_its_own_and_no_more),
-        cmocka_unit_test(the_center_says_nothing_before_welcome),
-        cmocka_unit_test(a_lost_lane_must_be_given_up_before_it_opens),
-        cmocka_unit_test(the_back_off_begins_at_once_and_is_bounded),
-        cmocka_unit_test(the_restart_policy_is_the_manifests),
+        isolated_test(a_program_starts_serves_and_ends),
+        isolated_test(an_adopted_program_is_lost_until_it_comes_back),
+        isolated_test(a_device_fails_and_opens),
+        isolated_test(what_the_table_does_not_have_changes_nothing),
+        isolated_test(a_program_that_runs_is_never_started_again),
+        isolated_test(each_kind_of_session_may_ask_its_own_and_no_more),
+        isolated_test(the_center_says_nothing_before_welcome),
+        isolated_test(a_lost_lane_must_be_given_up_before_it_opens),
+        isolated_test(the_back_off_begins_at_once_and_is_bounded),
+        isolated_test(the_restart_policy_is_the_manifests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,14 +1,12 @@
 /* Judging calls: who may, who may not, and whether the sentence says by which rule. */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "agent/route.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "agent/cache.h"
-#include "agent/route.h"
 #include "base/hash.h"
+#include "test/lib/isolated.h"
 
 #define ADD  "add: func(a: u32, b: u32) -> u32"
 #define XMIT "xmit: func(frame: list<u8>) -> s32"
@@ -311,7 +309,7 @@ static void a_hold_sees_a_swap_at_its_next_use(void **state)
     cache_deinit(&c);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, view_make, view_drop)
+#define TEST(name) isolated_test_setup_teardown(name, view_make, view_drop)
 
 int main(void)
 {

@@ -2,13 +2,10 @@
 #include "wire/dedupe.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/clock.h"
+#include "test/lib/isolated.h"
 
 #define ME 77u
 
@@ -231,16 +228,16 @@ static void a_repeat_waits_for_the_call_that_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_new_call_runs),
-        cmocka_unit_test(a_repeat_is_answered_and_not_run),
-        cmocka_unit_test(a_call_that_its_caller_left_behind_is_stale),
-        cmocka_unit_test(a_repeat_that_never_came_runs_only_at_the_same_executor),
-        cmocka_unit_test(a_full_table_forgets_the_earliest_deadline_and_says_unknown),
-        cmocka_unit_test(running_calls_are_never_forgotten),
-        cmocka_unit_test(replies_over_the_limit_are_dropped_and_said_to_be_unknown),
-        cmocka_unit_test(a_late_end_does_not_spoil_the_next_call),
-        cmocka_unit_test(a_repeat_of_a_running_call_times_out),
-        cmocka_unit_test(a_repeat_waits_for_the_call_that_runs),
+        isolated_test(each_new_call_runs),
+        isolated_test(a_repeat_is_answered_and_not_run),
+        isolated_test(a_call_that_its_caller_left_behind_is_stale),
+        isolated_test(a_repeat_that_never_came_runs_only_at_the_same_executor),
+        isolated_test(a_full_table_forgets_the_earliest_deadline_and_says_unknown),
+        isolated_test(running_calls_are_never_forgotten),
+        isolated_test(replies_over_the_limit_are_dropped_and_said_to_be_unknown),
+        isolated_test(a_late_end_does_not_spoil_the_next_call),
+        isolated_test(a_repeat_of_a_running_call_times_out),
+        isolated_test(a_repeat_waits_for_the_call_that_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

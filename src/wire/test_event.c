@@ -1,16 +1,13 @@
 /* Frames between center and agent: each type goes there and back, and whatever is not exactly right
  * is refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "wire/event.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/hash.h"
-#include "wire/event.h"
+#include "test/lib/isolated.h"
 
 static char SIGNATURE[] = "get: func() -> u32", SIGNATURE_2[] = "xmit: func()";
 static char *ARGUMENTS[] = { (char[]){ "./tcp" }, (char[]){ "" } };
@@ -523,19 +520,19 @@ static void no_changed_byte_of_a_snapshot_does_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_an_agent_says_goes_there_and_back),
-        cmocka_unit_test(a_status_goes_there_and_back),
-        cmocka_unit_test(what_the_center_says_goes_there_and_back),
-        cmocka_unit_test(a_snapshot_goes_there_and_back),
-        cmocka_unit_test(a_delta_goes_there_and_back),
-        cmocka_unit_test(a_view_that_is_wrong_is_refused),
-        cmocka_unit_test(a_delta_that_is_wrong_is_refused),
-        cmocka_unit_test(a_head_that_is_wrong_is_refused),
-        cmocka_unit_test(counts_that_cannot_be_are_refused_before_memory_is_taken),
-        cmocka_unit_test(values_out_of_range_are_refused),
-        cmocka_unit_test(a_long_text_is_cut_between_letters),
-        cmocka_unit_test(a_frame_over_the_limit_is_not_written),
-        cmocka_unit_test(no_changed_byte_of_a_snapshot_does_harm),
+        isolated_test(what_an_agent_says_goes_there_and_back),
+        isolated_test(a_status_goes_there_and_back),
+        isolated_test(what_the_center_says_goes_there_and_back),
+        isolated_test(a_snapshot_goes_there_and_back),
+        isolated_test(a_delta_goes_there_and_back),
+        isolated_test(a_view_that_is_wrong_is_refused),
+        isolated_test(a_delta_that_is_wrong_is_refused),
+        isolated_test(a_head_that_is_wrong_is_refused),
+        isolated_test(counts_that_cannot_be_are_refused_before_memory_is_taken),
+        isolated_test(values_out_of_range_are_refused),
+        isolated_test(a_long_text_is_cut_between_letters),
+        isolated_test(a_frame_over_the_limit_is_not_written),
+        isolated_test(no_changed_byte_of_a_snapshot_does_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

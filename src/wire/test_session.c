@@ -1,12 +1,10 @@
 /* The agent's socket messages: what is written comes back, and nothing that is not exactly right is
  * taken. */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "wire/session.h"
+
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "wire/session.h"
+#include "test/lib/isolated.h"
 
 struct fixture {
     struct session_message out, in;
@@ -179,7 +177,7 @@ static void a_length_beyond_the_message_is_invalid(void **state)
     assert_int_equal(session_decode(f->data, f->bytes, &f->in), RHODES_INVALID);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_make, fixture_drop)
+#define TEST(name) isolated_test_setup_teardown(name, fixture_make, fixture_drop)
 
 int main(void)
 {

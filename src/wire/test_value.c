@@ -2,13 +2,10 @@
  * bytes from elsewhere are never believed. */
 #include "wire/value.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "test/lib/isolated.h"
 #include "wire/call.h"
 
 static struct wit_function *parse(const char *text)
@@ -682,21 +679,21 @@ static void types_nested_to_the_limit_can_be_walked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_comes_back_as_it_was_put),
-        cmocka_unit_test(the_layout_is_the_canonical_abi),
-        cmocka_unit_test(a_function_without_parameters_has_an_empty_body),
-        cmocka_unit_test(a_put_of_another_type_is_refused_and_sticks),
-        cmocka_unit_test(every_put_but_the_right_one_is_refused),
-        cmocka_unit_test(what_is_incomplete_is_invalid),
-        cmocka_unit_test(a_record_as_a_result_is_begun_and_ended),
-        cmocka_unit_test(bad_texts_chars_and_cases_are_invalid),
-        cmocka_unit_test(the_limit_holds_exactly),
-        cmocka_unit_test(types_tell_their_members_and_names),
-        cmocka_unit_test(a_body_that_cannot_be_is_garbage),
-        cmocka_unit_test(overlapping_lists_cannot_multiply_the_work),
-        cmocka_unit_test(a_reader_checks_what_was_not_checked_before),
-        cmocka_unit_test(random_values_round_trip_and_damaged_ones_fail_cleanly),
-        cmocka_unit_test(types_nested_to_the_limit_can_be_walked),
+        isolated_test(every_kind_comes_back_as_it_was_put),
+        isolated_test(the_layout_is_the_canonical_abi),
+        isolated_test(a_function_without_parameters_has_an_empty_body),
+        isolated_test(a_put_of_another_type_is_refused_and_sticks),
+        isolated_test(every_put_but_the_right_one_is_refused),
+        isolated_test(what_is_incomplete_is_invalid),
+        isolated_test(a_record_as_a_result_is_begun_and_ended),
+        isolated_test(bad_texts_chars_and_cases_are_invalid),
+        isolated_test(the_limit_holds_exactly),
+        isolated_test(types_tell_their_members_and_names),
+        isolated_test(a_body_that_cannot_be_is_garbage),
+        isolated_test(overlapping_lists_cannot_multiply_the_work),
+        isolated_test(a_reader_checks_what_was_not_checked_before),
+        isolated_test(random_values_round_trip_and_damaged_ones_fail_cleanly),
+        isolated_test(types_nested_to_the_limit_can_be_walked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
