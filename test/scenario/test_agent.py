@@ -177,6 +177,25 @@ def test_switches_and_kills_at_once_lose_nothing_and_repeat_nothing(world):
     assert set(results) <= {"OK", "BLOCK", "UNKNOWN"}, results
 
 
+@pytest.mark.parametrize("victims,result", [
+    (("agent b",), "OK"), (("agent a",), "OK"), (("agent a", "agent b"), "OK"),
+    (("program b",), "UNKNOWN"), (("agent b", "program b"), "UNKNOWN"), (("program b", "agent b"), "UNKNOWN"),
+    (("agent a", "program b"), "UNKNOWN"), (("agent a", "agent b", "program b"), "UNKNOWN"),
+], ids=lambda v: "+".join(v) if isinstance(v, tuple) else v)
+def test_a_kill_inside_a_call_is_answered_from_memory_or_told_as_unknown(world, victims, result):
+    """The second call has begun to run when they die. Its program remembers, if it lives; nobody runs it again if not."""
+    world.apply(world.callee(env={"HIT_MS": "400"}), world.caller(1, 3, 10000))
+    until(lambda: world.hits.exists() and world.hits.stat().st_size == 32, 15, "the second call runs")
+    pids = {"agent a": world.pid(A), "agent b": world.pid(B), "program b": world.program(B)}
+    for victim in victims:
+        kill(pids[victim])
+    ended = until(lambda: len(world.ended()) == 3 and world.ended(), 15)
+    assert [e[2] for e in ended] == ["OK", result, "OK"], ended
+    runs = collections.Counter(struct.iter_unpack("<QQ", world.hits.read_bytes()))
+    assert runs == {(1, 1): 1, (1, 2): 1, (1, 3): 1}, runs
+    assert ended[1][3] < 5000 * PATIENCE, "long before its deadline"
+
+
 def test_a_killed_callee_program_is_started_again_and_no_call_runs_twice(world):
     world.start(2, 0, 5000, 500)
     for _ in range(5):

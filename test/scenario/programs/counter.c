@@ -20,6 +20,16 @@
 static int file = -1;
 static struct rhodes *session;
 
+static uint32_t hit_ms;
+
+static void wait_ms(uint32_t ms)
+{
+    struct timespec left = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+    while (ms && nanosleep(&left, &left) < 0 && errno == EINTR) {
+    }
+}
+
 static int on_hit(struct rhodes_request *request, struct rhodes_reader *arguments,
                   struct rhodes_writer *result, void *data)
 {
@@ -30,22 +40,20 @@ static int on_hit(struct rhodes_request *request, struct rhodes_reader *argument
     if (r || write(file, record, sizeof(record)) != sizeof(record)) {
         return rhodes_request_fail(request, 1, "the execution could not be written down");
     }
+    wait_ms(hit_ms);
     return rhodes_put_u64(result, record[1]);
 }
 
 static int on_nap(struct rhodes_request *request, struct rhodes_reader *arguments,
                   struct rhodes_writer *result, void *data)
 {
-    struct timespec left;
     uint32_t ms;
     int r = rhodes_get_u32(arguments, &ms);
 
     if (r) {
         return r;
     }
-    left = (struct timespec){ ms / 1000, (long)(ms % 1000) * 1000000 };
-    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
-    }
+    wait_ms(ms);
     return rhodes_put_u32(result, ms);
 }
 
@@ -69,6 +77,7 @@ int main(int count, char **arguments)
     if (count < 2) {
         return 2;
     }
+    hit_ms = getenv("HIT_MS") ? (uint32_t)atoi(getenv("HIT_MS")) : 0;
     file = open(arguments[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (file < 0 || rhodes_open(NULL, &session)) {
         fprintf(stderr, "counter: %s\n", file < 0 ? strerror(errno) : rhodes_open_error());
