@@ -49,7 +49,9 @@ class Record:
         return self._members.keys()
 
     def __eq__(self, other: object) -> bool:
-        return self._members == other._members if isinstance(other, Record) else NotImplemented
+        if not isinstance(other, Record):
+            return NotImplemented
+        return self._members == other._members
 
     __hash__ = None  # type: ignore[assignment]
 

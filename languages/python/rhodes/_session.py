@@ -149,7 +149,7 @@ class Resource:
         return self[member_name(name).replace("_", "-")]
 
     def __getitem__(self, name: str) -> _rhodes.Function:
-        bound = self.__dict__.get(name.replace("-", "_"))
+        bound: _rhodes.Function | None = self.__dict__.get(name.replace("-", "_"))
         return bound if bound is not None else self._bind(name)
 
     def __repr__(self) -> str:
