@@ -19,6 +19,7 @@ static int bind_ask(struct rhodes *r, const char *const text[3], uint64_t epoch,
     struct session_message *m = session_begin(r, SESSION_BIND, deadline_ns);
     int result;
 
+    ret->function = 0; /* nobody's */
     if (!m) {
         return error_say(RHODES_TIMEOUT, "other requests to the agent of %s did not end in time",
                          r->resource);

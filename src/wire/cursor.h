@@ -11,8 +11,9 @@
 
 #include "model/wit.h"
 
-#define CURSOR_FRAMES (WIT_DEPTH_MAX + 2) /* the parameters' record, and one for a leaf's option   \
-                                           */
+#define CURSOR_FRAMES                                                                              \
+    (WIT_DEPTH_MAX + 2) /* the parameters' record, and one for a leaf's option                     \
+                         */
 
 struct cursor {
     const struct wit_type *root;

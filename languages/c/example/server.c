@@ -13,7 +13,7 @@ static struct rhodes *session; /* for the signal handler */
 static void on_signal(int number)
 {
     (void)number;
-    rhodes_serve_stop(session);
+    rhodes_serve_stop(session); // NOLINT(bugprone-signal-handler): made for signal handlers
 }
 
 /* Arguments are read in order, the result is written in order; the types have been checked before
