@@ -381,6 +381,38 @@ static void a_cycle_is_refused_with_its_path(void **state)
     keeps(c, SET(C_TO("a"), MANIFEST("Service", "a", "")));
 }
 
+static void a_cycle_behind_another_change_is_told_from_the_change_that_closes_it(void **state)
+{
+    struct catalog *c = *state;
+
+    keeps(c, SET(SAME_LAYER, A_TO("b"), MANIFEST("Service", "b", "")));
+    refuses(c, SET(MANIFEST("Service", "x", "'calls': [{'to': 'service/a'}]"), B_TO("a")),
+            PROBLEM_CYCLE, "/documents/1/spec/calls/0/to", "service/b -> service/a -> service/b");
+}
+
+static void every_cycle_is_counted(void **state)
+{
+    enum { COUNT = 2 * (REFUSALS_MAX + 2) };
+    struct catalog *c = *state;
+    struct change changes[COUNT];
+    struct staging *s;
+
+    keeps(c, SET(SAME_LAYER));
+    for (size_t i = 0; i < COUNT; i++) {
+        char text[256];
+
+        snprintf(text, sizeof(text),
+                 MANIFEST("Service", "s%zu", "'calls': [{'to': 'service/s%zu'}]"), i, i ^ 1);
+        changes[i] = change_make(text, i);
+    }
+    assert_int_equal(catalog_stage(c, changes, COUNT, &s, &why), RHODES_INVALID);
+    assert_int_equal(why.count, REFUSALS_MAX);
+    assert_int_equal(why.total, COUNT / 2);
+    for (size_t i = 0; i < COUNT; i++) {
+        object_unref(changes[i].object);
+    }
+}
+
 static void references_that_meet_again_are_no_cycle(void **state)
 {
     struct catalog *c = *state;
@@ -508,7 +540,7 @@ static void what_is_still_called_is_not_deleted(void **state)
     keeps(c, SET(HTTP(""), TCP, NET, NIC));
     refuses(c, SET("-services/tcp"), PROBLEM_STILL_REFERENCED, "/delete/0",
             "service/tcp is still called by application/http");
-    for (char name = '7'; name >= '1'; name--) {
+    for (char name = '1'; name <= '7'; name++) {
         char text[256];
 
         snprintf(text, sizeof(text),
@@ -891,6 +923,8 @@ int main(void)
         CASE(a_rule_that_standing_references_would_break_is_refused),
         CASE(a_rule_that_changes_affects_what_it_decides),
         CASE(a_cycle_is_refused_with_its_path),
+        CASE(a_cycle_behind_another_change_is_told_from_the_change_that_closes_it),
+        CASE(every_cycle_is_counted),
         CASE(references_that_meet_again_are_no_cycle),
         CASE(what_climbs_is_refused_by_the_rule_before_the_cycle),
         CASE(an_upcall_may_close_a_cycle_until_the_rule_forgets_it),

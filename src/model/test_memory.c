@@ -123,6 +123,33 @@ static void manifests(void **state)
     }
 }
 
+static int parse_type(void *data)
+{
+    struct wit_function *f;
+    struct wit_error error;
+    int r = wit_function_parse("f: func(a: r) -> r", data, &f, &error);
+
+    if (r == 0) {
+        wit_function_unref(f);
+    }
+    return r;
+}
+
+/* A record so large that each of its parts takes memory of its own. */
+static void large_types(void **state)
+{
+    char types[4096] = "record r {";
+
+    for (unsigned i = 0; i < WIT_FIELDS_MAX; i++) {
+        size_t used = strlen(types);
+
+        snprintf(types + used, sizeof(types) - used, "field-with-a-long-name-a%u: tuple<u8, u64>,",
+                 i);
+    }
+    strcat(types, "}");
+    with_little_memory(parse_type, types);
+}
+
 static int revision(void *data)
 {
     struct object *at = object_at(data, 1, 1);
@@ -155,7 +182,7 @@ static void new_catalogs(void **state)
 
 struct set {
     struct catalog *c;
-    struct change changes[8];
+    struct change changes[16];
     size_t count;
 };
 
@@ -199,14 +226,26 @@ static struct catalog *catalog_rich(void)
     return c;
 }
 
+/* Sixteen changes, so that the seventeenth, the link that goes with its edge, needs more room in
+ * the list. */
 static void sets_of_changes(void **state)
 {
     static const char *const texts[] = {
+        MANIFEST("Hardware", "f0", DEVICE),
         RICH, /* unchanged */
         MANIFEST("Application", "a", ""),
         MANIFEST("Application", "b", "'calls': [{'to': 'service/new'}]"),
         MANIFEST("Service", "new", ""),
         HIERARCHY("'mode': 'strict', 'edges': [{'from': 'service', 'to': 'service'}]"),
+        MANIFEST("Hardware", "f1", DEVICE),
+        MANIFEST("Hardware", "f2", DEVICE),
+        MANIFEST("Hardware", "f3", DEVICE),
+        MANIFEST("Hardware", "f4", DEVICE),
+        MANIFEST("Hardware", "f5", DEVICE),
+        MANIFEST("Hardware", "f6", DEVICE),
+        MANIFEST("Hardware", "f7", DEVICE),
+        MANIFEST("Hardware", "f8", DEVICE),
+        MANIFEST("Hardware", "f9", DEVICE),
         "-hardware/h",
     };
     struct set set = { .c = catalog_rich(), .count = sizeof(texts) / sizeof(texts[0]) };
@@ -310,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(manifests),
+        cmocka_unit_test(large_types),
         cmocka_unit_test(objects_at_revisions),
         cmocka_unit_test(new_catalogs),
         cmocka_unit_test(sets_of_changes),

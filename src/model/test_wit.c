@@ -261,25 +261,36 @@ static void texts_and_names_end_at_their_limit(void **state)
     assert_int_equal(parse_result(text, NULL, &error), RHODES_OVER_LIMIT);
 }
 
+/* t0 = u8, then `count` tuples of `fan` times the one before. */
+static void growing(char *text, size_t room, unsigned count, unsigned fan)
+{
+    size_t used = (size_t)snprintf(text, room, "type t0 = u8;");
+
+    for (unsigned i = 1; i <= count; i++) {
+        used += (size_t)snprintf(text + used, room - used, "type t%u = tuple<", i);
+        for (unsigned k = 0; k < fan; k++) {
+            used += (size_t)snprintf(text + used, room - used, "t%u,", i - 1);
+        }
+        used += (size_t)snprintf(text + used, room - used, ">;");
+    }
+}
+
 static void a_type_that_grows_by_its_names_is_refused(void **state)
 {
     struct wit_error error;
-    char types[4000] = "type t0 = tuple<u8>;";
-    size_t used = strlen(types);
+    char types[8000];
 
-    for (unsigned i = 1; i < 7; i++) {
-        used += (size_t)snprintf(types + used, sizeof(types) - used,
-                                 "type t%u = tuple<list<t%u>, list<t%u>, list<t%u>, list<t%u>>;", i,
-                                 i - 1, i - 1, i - 1, i - 1);
-    }
-    assert_int_equal(parse_result("f: func(a: t6)", types, &error), RHODES_OVER_LIMIT);
-    used = (size_t)snprintf(types, sizeof(types), "type t0 = u64;");
-    for (unsigned i = 1; i < 8; i++) {
-        used += (size_t)snprintf(types + used, sizeof(types) - used,
-                                 "type t%u = tuple<t%u, t%u, t%u, t%u, t%u, t%u, t%u>;", i, i - 1,
-                                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
-    }
+    growing(types, sizeof(types), 2, 44); /* 44 * 44 times "u8, " are less than 8192 bytes */
+    assert_int_equal(parse_result("f: func(a: t2)", types, &error), 0);
+    growing(types, sizeof(types), 2, 46);
+    assert_int_equal(parse_result("f: func()", types, &error), 0);
+    assert_int_equal(parse_result("f: func(a: t2)", types, &error), RHODES_OVER_LIMIT);
+    assert_contains(error.message, "the signature is longer than 8192 bytes");
+    growing(types, sizeof(types), 4, 16); /* 65536 bytes */
+    assert_int_equal(parse_result("f: func()", types, &error), 0);
+    growing(types, sizeof(types), 4, 17);
     assert_int_equal(parse_result("f: func()", types, &error), RHODES_OVER_LIMIT);
+    assert_contains(error.message, "types: one value would take more than 65536 bytes");
 }
 
 static void a_type_used_twice_is_built_once_and_written_twice(void **state)
