@@ -174,7 +174,7 @@ static int hex_put(struct rhodes_writer *w, const char *digits, struct value_why
         unsigned digit = digits[i] <= '9' ? (unsigned)(digits[i] - '0')
                                           : (unsigned)((digits[i] | 0x20) - 'a' + 10);
 
-        data[i / 2] = (unsigned char)(data[i / 2] << 4 | digit);
+        data[i / 2] = (unsigned char)((unsigned)data[i / 2] << 4 | digit);
     }
     return rhodes_put_bytes(w, data, count / 2);
 }
