@@ -82,6 +82,17 @@ struct catalog {
 struct node *node_find(const struct catalog *c, enum kind kind, const char *name);
 struct node *node_find_id(const struct catalog *c, const char *id);
 struct node *node_after(const struct catalog *c, enum kind kind, const char *after);
+int node_new(struct catalog *c, enum kind kind, const char *name, struct node **ret) MUST_CHECK;
+void node_remove(struct catalog *c, struct node *n); /* has no object, no arcs, no callers */
+
+/* Makes the arcs of a node's references and joins them. A callee that is not there is refused and left out. */
+int arcs_make(struct catalog *c, struct node *n, const char *pointer, struct refusals *why) MUST_CHECK;
+/* Arcs into the callees' lists and out of them: what makes references count. Cannot fail. */
+void arcs_join(struct catalog *c, struct arcs *arcs);
+void arcs_part(struct catalog *c, struct arcs *arcs);
+/* Makes the arcs of everything that `s` lists and drops the links whose edges have gone. */
+int references_join(struct catalog *c, struct staging *s, struct refusals *why) MUST_CHECK;
+
 /* The link object in force for a pair, or NULL. */
 struct node *link_find(const struct catalog *c, const struct node *caller,
                        const struct node *callee);
