@@ -64,21 +64,32 @@ static int files_decode(struct cli *cli, const struct arguments *arguments,
                         struct manifests *manifests)
 {
     const char *name;
-    bool standard_input = false;
+    int r = 0;
 
-    for (size_t i = 0; (name = option_each(arguments, "file", i)); i++) {
-        int r;
-
-        if (strcmp(name, "-") == 0 && standard_input) {
-            return complain(cli, EXIT_USAGE, "-f - is given twice");
-        }
-        standard_input = standard_input || strcmp(name, "-") == 0;
+    for (size_t i = 0; !r && (name = option_each(arguments, "file", i)); i++) {
         r = file_decode(cli, name, manifests);
-        if (r) {
-            return r;
-        }
     }
-    return 0;
+    return r;
+}
+
+/* What can be said before any file is opened. */
+static int usage_check(struct cli *cli, const struct arguments *arguments)
+{
+    size_t standard_input = 0;
+    uint64_t wait_ns;
+    const char *name;
+
+    if (!option_given(arguments, "file") && !option_given(arguments, "delete")) {
+        return complain(cli, EXIT_USAGE,
+                        "apply needs -f FILE (- for standard input) or --delete KIND/NAME");
+    }
+    for (size_t i = 0; (name = option_each(arguments, "file", i)); i++) {
+        standard_input += strcmp(name, "-") == 0;
+    }
+    if (standard_input > 1) {
+        return complain(cli, EXIT_USAGE, "-f - is given twice");
+    }
+    return wait_parse(cli, arguments, &wait_ns);
 }
 
 static int deletions_read(struct cli *cli, const struct arguments *arguments, json_t *list,
@@ -127,11 +138,10 @@ int apply_run(struct cli *cli, const struct arguments *arguments)
     CLEANUP(memory_freep)
     const char **ids = memory_make((arguments->given_count + 1) * sizeof(*ids));
     json_t *deletions;
-    int r;
+    int r = usage_check(cli, arguments);
 
-    if (!option_given(arguments, "file") && !option_given(arguments, "delete")) {
-        return complain(cli, EXIT_USAGE,
-                        "apply needs -f FILE (- for standard input) or --delete KIND/NAME");
+    if (r) {
+        return r;
     }
     deletions = json_array();
     r = deletions_read(cli, arguments, deletions, ids);

@@ -120,24 +120,33 @@ static int change_print(struct cli *cli, const json_t *answer, uint64_t wait_ns)
     return effect_judge(cli, answer, wait_ns);
 }
 
+int wait_parse(struct cli *cli, const struct arguments *arguments, uint64_t *ret_ns)
+{
+    const char *wait = option_value(arguments, "wait", "5s");
+
+    if (duration_parse(wait, ret_ns) || *ret_ns > 3600 * NS_PER_S) {
+        return complain(cli, EXIT_USAGE,
+                        "--wait is a duration of at most an hour, such as 500ms or 5s, not '%s'",
+                        wait);
+    }
+    return 0;
+}
+
 int change_send(struct cli *cli, const struct arguments *arguments, const struct change *change,
                 long *ret_status)
 {
     CLEANUP(answer_deinit) struct answer answer = { 0 };
     CLEANUP(memory_freep) char *path = NULL;
-    const char *wait = option_value(arguments, "wait", "5s");
     const char *headers[2] = { change->condition, NULL };
     struct request request = { .method = change->method,
                                .body = change->body,
                                .headers = headers,
                                .waiting = "waiting for the agents" };
     uint64_t wait_ns = 0;
-    int r;
+    int r = wait_parse(cli, arguments, &wait_ns);
 
-    if (duration_parse(wait, &wait_ns) || wait_ns > 3600 * NS_PER_S) {
-        return complain(cli, EXIT_USAGE,
-                        "--wait is a duration of at most an hour, such as 500ms or 5s, not '%s'",
-                        wait);
+    if (r) {
+        return r;
     }
     if (option_given(arguments, "dry-run")) {
         path = text_make("%s?dryRun=true", change->path);

@@ -20,6 +20,9 @@ struct change {
     const struct origin *origin; /* or NULL */
 };
 
+/* Checks --wait before anything is read or sent. EXIT_USAGE, after complaining. */
+int wait_parse(struct cli *cli, const struct arguments *arguments, uint64_t *ret_ns) MUST_CHECK;
+
 /* Takes --dry-run and --wait from the arguments, sends, prints; returns the exit code. With
  * `ret_status` not NULL a 412 is not printed: the caller reads again and repeats. */
 int change_send(struct cli *cli, const struct arguments *arguments, const struct change *change,

@@ -38,8 +38,12 @@ int object_edit(struct cli *cli, const struct arguments *arguments, const struct
                 edit_function *edit, void *data)
 {
     CLEANUP(memory_freep) char *path = path_make(named);
-    int r = EXIT_CONFLICT;
+    uint64_t wait_ns;
+    int r = wait_parse(cli, arguments, &wait_ns);
 
+    if (r) {
+        return r;
+    }
     for (int i = 0; i < EDIT_TRIES_MAX; i++) {
         CLEANUP(memory_freep) char *condition = NULL;
         json_t *object = NULL;

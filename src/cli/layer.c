@@ -153,8 +153,28 @@ static int on_edit(struct cli *cli, const struct arguments *arguments, json_t *s
     return r;
 }
 
+static int edges_check(struct cli *cli, const struct arguments *arguments, const char *option)
+{
+    const char *edge;
+    int r = 0;
+
+    for (size_t i = 0; !r && (edge = option_each(arguments, option, i)); i++) {
+        CLEANUP(memory_freep) char *from = NULL;
+        CLEANUP(memory_freep) char *to = NULL;
+
+        r = ends_parse(cli, edge, &from, &to);
+    }
+    return r;
+}
+
 int layer_set_run(struct cli *cli, const struct arguments *arguments)
 {
+    int r = edges_check(cli, arguments, "remove-edge");
+
+    r = r ? r : edges_check(cli, arguments, "add-edge");
+    if (r) {
+        return r;
+    }
     if (!option_given(arguments, "mode") && !option_given(arguments, "add-edge") &&
         !option_given(arguments, "remove-edge")) {
         return complain(cli, EXIT_USAGE, "layer set needs --mode, --add-edge or --remove-edge");

@@ -9,6 +9,24 @@
 #include "cli/text.h"
 #include "cli/yaml.h"
 
+/* Characters beyond ASCII, and the controls, stand only within double quotes in what is printed
+ * here; there \uNNNN is the same character for every reader of JSON and of YAML. */
+static void quoted_print(FILE *out, const char *text)
+{
+    for (size_t left = strlen(text); left > 0;) {
+        uint32_t point = 0;
+        size_t n = text_point(text, left, &point);
+
+        if (n && point != '\n' && !point_is_plain(point)) {
+            fprintf(out, "\\u%04x", point);
+        } else {
+            fwrite(text, 1, n ? n : 1, out);
+        }
+        text += n ? n : 1;
+        left -= n ? n : 1;
+    }
+}
+
 static void json_print(struct cli *cli, const json_t *value)
 {
     CLEANUP(memory_freep) char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
@@ -17,19 +35,7 @@ static void json_print(struct cli *cli, const json_t *value)
         complain(cli, 0, "the answer cannot be written as JSON");
         return;
     }
-    for (const char *at = text; *at;) {
-        uint32_t point = 0;
-        size_t n = text_point(at, strlen(at), &point);
-
-        if (point == 0x7f || (point >= 0x80 && point < 0xa0) ||
-            (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
-            point == 0x200e || point == 0x200f) {
-            fprintf(cli->out, "\\u%04x", point);
-        } else {
-            fwrite(at, 1, n ? n : 1, cli->out);
-        }
-        at += n ? n : 1;
-    }
+    quoted_print(cli->out, text);
     fputc('\n', cli->out);
 }
 
@@ -46,7 +52,7 @@ void show_value(struct cli *cli, const json_t *value)
         complain(cli, 0, "the answer cannot be written as YAML");
         return;
     }
-    fputs(yaml, cli->out);
+    quoted_print(cli->out, yaml);
 }
 
 void show_items(struct cli *cli, const json_t *items)

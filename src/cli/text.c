@@ -94,7 +94,7 @@ size_t text_point(const char *text, size_t left, uint32_t *ret)
     return n;
 }
 
-static bool point_is_plain(uint32_t point)
+bool point_is_plain(uint32_t point)
 {
     return point >= 0x20 && !(point >= 0x7f && point < 0xa0) &&
            !(point >= 0x202a && point <= 0x202e) && !(point >= 0x2066 && point <= 0x2069) &&

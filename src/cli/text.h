@@ -19,6 +19,9 @@ void *memory_resize(void *old, size_t bytes);
  * when it is none. */
 size_t text_point(const char *text, size_t left, uint32_t *ret);
 
+/* Neither a control character nor one that changes the direction or the breaks of text. */
+bool point_is_plain(uint32_t point);
+
 /* The escaped form of `text`, for the caller to free. */
 char *text_escape(const char *text, size_t bytes);
 
