@@ -43,13 +43,14 @@ static int session_open(struct calling *c, const struct named *agent)
                                       .resource = c->agent,
                                       .flags = RHODES_OPEN_OPERATOR,
                                       .timeout_ns = AGENT_WAIT_NS };
-    int r = rhodes_open(&options, &c->session);
+    int r;
 
+    if (access(path, F_OK) < 0 && !center_ready(c->cli)) {
+        return complain(c->cli, EXIT_NO_CENTER, "no center at %s; start one with: rhodes up",
+                        c->cli->home);
+    }
+    r = rhodes_open(&options, &c->session);
     if (r == -ENOENT || r == -ECONNREFUSED || r == -ETIMEDOUT) {
-        if (!center_ready(c->cli)) {
-            return complain(c->cli, EXIT_NO_CENTER, "no center at %s; start one with: rhodes up",
-                            c->cli->home);
-        }
         complain(c->cli, 0, "no agent of %s is running", c->agent);
         say(c->cli->err, "  next: rhodes describe %s", c->agent);
         return EXIT_FAILED;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -21,6 +22,7 @@ struct exchange {
     struct answer *answer;
     struct bytes body;
     uint64_t began_ns, shown_s;
+    int directory; /* of the socket, or -errno */
     bool stopped;
 };
 
@@ -91,13 +93,14 @@ static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_
     return 0;
 }
 
-static void options_set(struct exchange *x, const char *socket, struct curl_slist *headers,
-                        const char *body)
+static void options_set(struct exchange *x, struct curl_slist *headers, const char *body)
 {
     const struct request *q = x->request;
     CLEANUP(memory_freep) char *url = text_make("http://center%s", q->path);
     uint64_t wait_ns = q->wait_ns ? q->wait_ns : ANSWER_WAIT_NS_DEFAULT;
+    char socket[64];
 
+    snprintf(socket, sizeof(socket), "/proc/self/fd/%d/center.sock", x->directory);
     curl_easy_setopt(x->curl, CURLOPT_UNIX_SOCKET_PATH, socket);
     curl_easy_setopt(x->curl, CURLOPT_URL, url);
     curl_easy_setopt(x->curl, CURLOPT_PATH_AS_IS, 1L);
@@ -126,16 +129,32 @@ static void options_set(struct exchange *x, const char *socket, struct curl_slis
     }
 }
 
+/* Why nobody could be reached: 0 when somebody can, who must have hung up at once; libcurl does not
+ * tell these apart. */
+static int reach(const struct exchange *x)
+{
+    CLEANUP(fd_closep) int fd = -1;
+
+    return x->directory < 0 ? x->directory
+                            : unix_connect_at(x->directory, "center.sock", SOCK_STREAM, &fd);
+}
+
 /* The exit code for an exchange that brought no answer, said. */
 static int exchange_failed(struct exchange *x, CURLcode code)
 {
+    int reason = code == CURLE_COULDNT_CONNECT ? reach(x) : 0;
+
     if (x->body.error) {
         return complain(x->cli, EXIT_FAILED, "the center's answer is larger than %u MiB",
                         ANSWER_BYTES_MAX >> 20);
     }
-    if (code == CURLE_COULDNT_CONNECT) {
+    if (reason == -ENOENT || reason == -ECONNREFUSED || reason == -ENOTDIR) {
         return complain(x->cli, EXIT_NO_CENTER, "no center at %s; start one with: rhodes up",
                         x->cli->home);
+    }
+    if (reason) {
+        return complain(x->cli, EXIT_FAILED, "the center at %s cannot be reached: %s", x->cli->home,
+                        rhodes_result_sentence(reason));
     }
     if (code == CURLE_OPERATION_TIMEDOUT) {
         return complain(x->cli, EXIT_FAILED, "the center at %s did not answer %s %s in time",
@@ -145,7 +164,7 @@ static int exchange_failed(struct exchange *x, CURLcode code)
                     x->cli->home, x->request->method, x->request->path, curl_easy_strerror(code));
 }
 
-static int exchange_run(struct exchange *x, const char *socket)
+static int exchange_run(struct exchange *x)
 {
     const struct request *q = x->request;
     struct curl_slist *headers = NULL;
@@ -161,7 +180,7 @@ static int exchange_run(struct exchange *x, const char *socket)
     for (size_t i = 0; q->headers && q->headers[i]; i++) {
         headers = curl_slist_append(headers, q->headers[i]);
     }
-    options_set(x, socket, headers, text);
+    options_set(x, headers, text);
     x->began_ns = clock_ns();
     code = curl_easy_perform(x->curl);
     progress_end(x->cli, x->shown_s);
@@ -187,20 +206,19 @@ int center_ask(struct cli *cli, const struct request *request, struct answer *re
     CLEANUP(memory_freep) char *path = text_make("%s/center", cli->home);
     CLEANUP(fd_closep) int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct exchange x = { .cli = cli, .request = request, .answer = ret };
-    char socket[64];
     int r;
 
     *ret = (struct answer){ 0 };
+    x.directory = directory < 0 ? -errno : directory;
     if (directory < 0) {
         return exchange_failed(&x, CURLE_COULDNT_CONNECT);
     }
-    snprintf(socket, sizeof(socket), "/proc/self/fd/%d/center.sock", directory);
     x.curl = curl_easy_init();
     if (!x.curl) {
         return complain(cli, EXIT_FAILED, "HTTP cannot be set up");
     }
     bytes_init(&x.body, ANSWER_BYTES_MAX);
-    r = exchange_run(&x, socket);
+    r = exchange_run(&x);
     bytes_deinit(&x.body);
     curl_easy_cleanup(x.curl);
     return r;

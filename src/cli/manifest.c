@@ -56,12 +56,26 @@ static int refuse(struct manifest_error *why, int verdict, unsigned line, unsign
     return verdict;
 }
 
+/* libfyaml's mark of a quoted text and of an alias is behind the quote or the star. */
+static bool event_has_sign(struct fy_event *event)
+{
+    enum fy_scalar_style style = FYSS_ANY;
+
+    if (event->type == FYET_SCALAR && event->scalar.value) {
+        style = fy_token_scalar_style(event->scalar.value);
+    }
+    return event->type == FYET_ALIAS || style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
 static void mark_read(struct fy_event *event, unsigned *ret_line, unsigned *ret_column)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
 
     *ret_line = mark && mark->line >= 0 ? (unsigned)mark->line + 1 : 1;
     *ret_column = mark && mark->column >= 0 ? (unsigned)mark->column + 1 : 1;
+    if (*ret_column > 1 && event_has_sign(event)) {
+        --*ret_column;
+    }
 }
 
 static void document_deinit(struct document *d)

@@ -117,14 +117,11 @@ static void refusal_print(struct cli *cli, const json_t *refusal, const struct o
     say(cli->err, "%s%s%s%s%s", code, *code ? " " : "", title, *title && *detail ? ": " : "",
         detail);
     fputs(cli->colour_err ? "\033[0m" : "", cli->err);
-    if (*rule) {
-        uint64_t revision = json_number(refusal, "revision");
-
-        if (revision) {
-            say(cli->err, "  rule: %s of revision %llu", rule, (unsigned long long)revision);
-        } else {
-            say(cli->err, "  rule: %s", rule);
-        }
+    if (*rule && json_is_integer(json_object_get(refusal, "revision"))) {
+        say(cli->err, "  rule: %s of revision %llu", rule,
+            (unsigned long long)json_number(refusal, "revision"));
+    } else if (*rule) {
+        say(cli->err, "  rule: %s", rule);
     }
     if (*json_text(refusal, "hint")) {
         say(cli->err, "  hint: %s", json_text(refusal, "hint"));

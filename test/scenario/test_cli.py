@@ -163,7 +163,7 @@ FILES = {
     "too large": ("a: '" + "x" * (1 << 20) + "'", "RH1009"), "too deep": ("a: " + "[" * 100_000, ":1:67: RH1009"),
     "a tab": ("a:\n\t- b\n", ":2:1: RH1001"), "no utf8": (b"a: b\nc: \xff\n", ":2:4: RH1001"),
     "a key twice": ("a: 1\na: 2\n", ":2:1: RH1008"), "an unknown tag": ("a: !ruby/object x\n", ":1:17: RH1001"),
-    "an unknown alias": ("a: *b\n", ":1:5: RH1001"), "a list": ("- a\n", ":1:1: RH1001"), "a terminal escape": (
+    "an unknown alias": ("a: *b\n", ":1:4: RH1001"), "a list": ("- a\n", ":1:1: RH1001"), "a terminal escape": (
         "a: \x1b[2J\n", ":1:4: RH1001"), "binary": (bytes(range(256)), ":1:1: RH1001"),
 }
 
