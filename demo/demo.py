@@ -111,9 +111,10 @@ class Demo:
         try:
             print(f"ok {name}: {work()}", flush=True)
             return True
-        except (Failed, OSError, subprocess.SubprocessError, KeyError, ValueError, IndexError) as error:
+        except Exception as error:  # whatever it is, the other steps still have something to say
             self.failures += 1
-            print(f"FAIL {name}: {' '.join(str(error).split()) or type(error).__name__}", flush=True)
+            kind = "" if isinstance(error, Failed) else f"{type(error).__name__}: "
+            print(f"FAIL {name}: {kind}{' '.join(str(error).split())}", flush=True)
             return False
 
     def command(self, *words, seconds=15):

@@ -16,7 +16,7 @@
 #include <rhodes/rhodes.h>
 
 #define CARD            "hardware/nic0"
-#define SERVING_THREADS 4u
+#define SERVING_THREADS 3u /* one waits for frames, one sends, one answers info */
 #define WAIT_MS_MAX     1000u
 #define ANSWER_NS       20000000ull
 
