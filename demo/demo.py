@@ -224,8 +224,8 @@ class Demo:
         if sockets:
             raise Failed(f"the client owns internet sockets: {sockets}")
         self.print_switches(fetching, moments, changes, last)
-        return (f"{2 * SWITCHES} changes of protocol during {len(fetching.files)} x 8 MiB over one connection, each with the "
-                f"SHA-256 of the file; {sum(end['calls'].values())} calls, none lost, none repeated; the client owned no "
+        return (f"{2 * SWITCHES} changes of protocol during {len(fetching.files)} x 8 MiB over {count(end['calls']['connect'], 'connection')}, "
+                f"each with the SHA-256 of the file; {sum(end['calls'].values())} calls, none lost, none repeated; the client owned no "
                 f"internet socket")
 
     def print_switches(self, fetching, moments, changes, last):
@@ -354,8 +354,8 @@ class Demo:
         agents = wait_for("agents in sync", self.in_sync, 5)
         print(indent(self.rhodes("matrix")))
         print(indent(self.rhodes("agent", "list")))
-        count = sum(agent["inSync"] for agent in agents.values())
-        return f"{count} agents live, all in sync at revision {self.center.get('/v1/matrix')['revision']}"
+        lively = sum(agent["inSync"] for agent in agents.values())
+        return f"{lively} agents live, all in sync at revision {self.center.get('/v1/matrix')['revision']}"
 
     def down(self):
         self.rhodes("down")
@@ -384,6 +384,10 @@ class Demo:
             self.step("fetch after kill", self.fetch_again)
             self.step("matrix", self.show)
             self.step("down", self.down)
+
+
+def count(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def indent(text):
