@@ -102,6 +102,10 @@ static void layer_judge(const struct catalog *c, const struct staging *s, const 
     if (t) {
         arc_pointer(a, t, "/to", pointer);
         layer_refuse(slot, c, PROBLEM_LAYER_FORBIDDEN, pointer, a->caller->id, a->callee->id);
+        if (arc_find(a->callee, a->caller)) { /* an edge alone would close a cycle */
+            refusal_hint(slot, "rhodes layer set --add-edge %s:%s --upcall", a->caller->id,
+                         a->callee->id);
+        }
     } else {
         snprintf(pointer, sizeof(pointer), "%s/spec", touched_of(s, c->hierarchy)->pointer);
         layer_refuse(slot, c, PROBLEM_EDGES_OFFEND, pointer, a->caller->id, a->callee->id);

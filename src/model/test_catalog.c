@@ -433,6 +433,8 @@ static void what_climbs_is_refused_by_the_rule_before_the_cycle(void **state)
     assert_int_equal(why.total, 2);
     assert_int_equal(why.list[1].problem, PROBLEM_CYCLE);
     assert_contains(why.list[1].detail, "driver/net -> service/tcp -> driver/net");
+    assert_string_equal(why.list[0].hint,
+                        "rhodes layer set --add-edge driver/net:service/tcp --upcall");
 }
 
 static void an_upcall_may_close_a_cycle_until_the_rule_forgets_it(void **state)
