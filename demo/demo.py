@@ -300,6 +300,7 @@ class Demo:
         try:
             end = fetching.join(6)
             refused = wait_for("the agents' counts", lambda: self.refused() - before)
+            bypassed = self.bypass()
         finally:
             self.changed("link", "allow", TCP, DRIVER)
         error = end["error"] or {}
@@ -309,8 +310,17 @@ class Demo:
             raise Failed(f"the client's error does not say '{wanted}' by revision {denied['revision']}: {json.dumps(end)}")
         if after > 1:
             raise Failed(f"the client was told only after {after:.2f} s")
+        if not bypassed.startswith("DENIED") or f"revision {denied['revision']}" not in bypassed:
+            raise Failed(f"with {TCP}'s agent bypassed, {DRIVER}'s agent answers: {bypassed}")
         return (f"{after * 1000:.0f} ms after the change was asked for the client gets {error['type']}: {error['text']} "
-                f"(refused at agents: {', '.join(f'{name} {count}' for name, count in refused.items())})")
+                f"(refused at agents: {', '.join(f'{name} {count}' for name, count in refused.items())}); "
+                f"{TCP}'s agent bypassed, {DRIVER}'s agent says {bypassed}")
+
+    def bypass(self):
+        """What the callee's agent alone says to a caller's agent that does not judge."""
+        done = subprocess.run([rig.PREFIX / "libexec/rhodes/demo/bypass", TCP, DRIVER], env=self.environment,
+                              capture_output=True, text=True, timeout=10)
+        return (done.stdout + done.stderr).strip()
 
     def refused(self):
         """How many calls each agent of the two ends has refused."""
