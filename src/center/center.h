@@ -50,7 +50,7 @@ struct center {
     uv_timer_t stop_timer;
     bool stopping; /* center_stop was called */
     bool stop_killed;
-    uint64_t stop_began_ms;
+    uint64_t stop_began_ns;
     bool leaving; /* the loop is about to end */
 };
 

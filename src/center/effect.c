@@ -90,11 +90,13 @@ int effect_new(struct center *c, const struct decision *d, struct effect **ret)
     for (size_t i = 0; i < d->affected_count; i++) {
         const struct agent *a = roster_find(&c->roster, d->affected[i]);
 
-        if (a && a->session) {
+        bool deleted = d->committed_ns && !catalog_resource(c->governor.catalog, d->affected[i]);
+
+        if (a && a->session && (deleted || !a->stopping)) {
             struct party *p = &e->parties[e->parties_count];
 
             p->resource = strdup(d->affected[i]);
-            p->deleted = d->committed_ns && !catalog_resource(c->governor.catalog, d->affected[i]);
+            p->deleted = deleted;
             e->parties_count += p->resource != NULL;
         }
     }
@@ -157,8 +159,8 @@ int effect_wait(struct effect *e, uint64_t wait_ns, void (*on_settled)(void *dat
 {
     struct effects *all = e->center->effects;
 
-    *ret_waits = e->pending > 0;
-    if (!e->pending) {
+    *ret_waits = e->pending > 0 && !e->center->leaving;
+    if (!*ret_waits) {
         return 0;
     }
     if (all->count >= EFFECTS_HELD_MAX) {
