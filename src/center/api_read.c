@@ -36,11 +36,18 @@ int api_get(struct request *q, struct answer *a, struct refusals *why)
 /* A cursor is REVISION.INDEX. */
 static int cursor_read(const char *cursor, uint64_t *ret_revision, size_t *ret_index)
 {
-    unsigned long long revision, index;
-    char more;
+    char *dot, *end;
+    uint64_t revision, index;
 
-    if (strlen(cursor) > 40 || strspn(cursor, "0123456789.") != strlen(cursor) ||
-        sscanf(cursor, "%llu.%llu%c", &revision, &index, &more) != 2) {
+    if (strspn(cursor, "0123456789.") != strlen(cursor) || *cursor == '.') {
+        return RHODES_INVALID;
+    }
+    revision = strtoull(cursor, &dot, 10);
+    if (*dot != '.' || dot[1] == 0 || dot[1] == '.') {
+        return RHODES_INVALID;
+    }
+    index = strtoull(dot + 1, &end, 10); /* too large a number is past every list */
+    if (*end) {
         return RHODES_INVALID;
     }
     *ret_revision = revision;

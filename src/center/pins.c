@@ -56,7 +56,7 @@ int pins_get(struct pins *p, const struct catalog *catalog, enum kind kind, uint
         return RHODES_STALE;
     }
     pin_clear(pin);
-    pin->objects = calloc(catalog_count(catalog, kind) + 1, sizeof(*pin->objects));
+    pin->objects = calloc(catalog_count(catalog, kind) + 1, sizeof(void *));
     if (!pin->objects) {
         return failed(-ENOMEM);
     }

@@ -139,7 +139,7 @@ int roster_add(struct roster *r, const char *resource, struct agent **ret)
         return failed(-ENOMEM);
     }
     snprintf(a->resource, sizeof(a->resource), "%s", resource);
-    memmove(r->agents + i + 1, r->agents + i, (r->count - i) * sizeof(*r->agents));
+    memmove(r->agents + i + 1, r->agents + i, (r->count - i) * sizeof(void *));
     r->agents[i] = a;
     r->count++;
     *ret = a;
@@ -159,7 +159,7 @@ void roster_remove(struct roster *r, struct agent *a)
 
     assert(found && !a->session && !a->child);
     r->count--;
-    memmove(r->agents + i, r->agents + i + 1, (r->count - i) * sizeof(*r->agents));
+    memmove(r->agents + i, r->agents + i + 1, (r->count - i) * sizeof(void *));
     agent_free(a);
 }
 

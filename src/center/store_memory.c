@@ -231,9 +231,9 @@ const struct store_driver store_memory = { .name = "memory",
 
 const struct store_driver *store_driver_find(const char *name)
 {
-    static const struct store_driver *const drivers[] = { &store_sqlite, &store_memory };
+    static const struct store_driver *const drivers[] = { &store_sqlite, &store_memory, NULL };
 
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
+    for (size_t i = 0; drivers[i]; i++) {
         if (strcmp(drivers[i]->name, name) == 0) {
             return drivers[i];
         }

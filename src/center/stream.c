@@ -221,7 +221,7 @@ static int snapshot_take(struct stream *s, const struct catalog *catalog)
     for (int kind = 0; kind < KINDS_COUNT; kind++) {
         count += catalog_count(catalog, (enum kind)kind);
     }
-    s->objects = calloc(count + 1, sizeof(*s->objects));
+    s->objects = calloc(count + 1, sizeof(void *));
     if (!s->objects) {
         return failed(-ENOMEM);
     }
