@@ -51,7 +51,8 @@ struct unix_peer {
 int unix_peer(int fd, struct unix_peer *ret) MUST_CHECK;
 
 /* Reads a whole small file below dir_fd (at most `limit` bytes) into malloc'ed, NUL-terminated memory. */
-int file_read_at(int dir_fd, const char *name, size_t limit, char **ret, size_t *ret_bytes) MUST_CHECK;
+int file_read_at(int dir_fd, const char *name, size_t limit, char **ret,
+                 size_t *ret_bytes) MUST_CHECK;
 
 /* Writes a file whole or not at all: temporary name, fsync, rename. Mode 0600. */
 int file_write_at(int dir_fd, const char *name, const void *data, size_t bytes) MUST_CHECK;

@@ -13,7 +13,7 @@
 
 #include "rhodes/verdict.h"
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 /* CLEANUP(x_freep) releases a local when it goes out of scope; x_freep takes the address of the local. */

@@ -146,8 +146,7 @@ static void a_socket_works_below_a_path_of_any_length(void **state)
 {
     char path[4096];
     CLEANUP(fd_closep)
-    int dir = deep_dir(path),
-        listener = -1, client = -1, server = -1, other = -1;
+    int dir = deep_dir(path), listener = -1, client = -1, server = -1, other = -1;
     struct stat st;
 
     (void)state;

@@ -14,7 +14,8 @@
 #include "client/client.h"
 
 #define REPLY_NS                                                                                   \
-    (5 * NS_PER_S) /* an agent that takes no reply for so long has hung: the channel is made anew  \
+    (5 *                                                                                           \
+     NS_PER_S) /* an agent that takes no reply for so long has hung: the channel is made anew  \
                     */
 #define AGAIN_NS   (20 * NS_PER_MS) /* between tries to open a channel that the agent refuses */
 #define KEPT_BYTES (1u << 20)       /* a buffer that once was longer is given back */

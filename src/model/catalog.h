@@ -20,10 +20,10 @@ struct change {
     bool remove;
     enum kind kind;
     char name[LINK_NAME_BYTES_MAX];
-    struct object *object;    /* for a put: borrowed; the catalog takes its own reference */
+    struct object *object;      /* for a put: borrowed; the catalog takes its own reference */
     uint64_t revision_expected; /* 0: any; else the object must be at this revision (STALE) */
-    bool create_only;         /* the object must not exist (EXISTS) */
-    char pointer[64];         /* where the document stands in the request, for refusals */
+    bool create_only;           /* the object must not exist (EXISTS) */
+    char pointer[64];           /* where the document stands in the request, for refusals */
 };
 
 enum change_action { ACTION_CREATED, ACTION_UPDATED, ACTION_UNCHANGED, ACTION_DELETED };
@@ -40,7 +40,7 @@ int catalog_restored(struct catalog *c, uint64_t revision, struct refusal *why) 
 
 #define REFUSALS_MAX 32
 struct refusals {
-    size_t count, total;      /* total may exceed count: only the first REFUSALS_MAX are kept */
+    size_t count, total; /* total may exceed count: only the first REFUSALS_MAX are kept */
     struct refusal list[REFUSALS_MAX];
 };
 
@@ -64,7 +64,8 @@ size_t staging_objects(const struct staging *s, const struct staged_object **ret
 /* The ids of the registered resources whose view changes by this staging (sorted, each once); what it deletes is not
  * among them. */
 size_t staging_affected(const struct staging *s, const char *const **ret);
-void catalog_keep(struct catalog *c, struct staging *s); /* frees s; the catalog is at the new revision */
+void catalog_keep(struct catalog *c,
+                  struct staging *s); /* frees s; the catalog is at the new revision */
 void catalog_undo(struct catalog *c, struct staging *s); /* frees s; the catalog is as it was */
 
 /* Borrowed until the next change. NULL when there is none. */
@@ -77,11 +78,11 @@ size_t catalog_count(const struct catalog *c, enum kind kind);
 /* One entry of the invocation matrix: a registered reference that the hierarchical rule lets stand. */
 struct edge {
     const char *caller, *callee;
-    bool allowed;             /* no link denies it */
+    bool allowed; /* no link denies it */
     enum protocol protocol;
     uint64_t timeout_ns;
-    char rule[192];           /* what decides: "links/NAME" or "hierarchies/default" */
-    uint64_t revision;        /* of that rule or of the caller's manifest, whichever is later */
+    char rule[192];    /* what decides: "links/NAME" or "hierarchies/default" */
+    uint64_t revision; /* of that rule or of the caller's manifest, whichever is later */
 };
 int catalog_edge(const struct catalog *c, const char *caller, const char *callee,
                  struct edge *ret) MUST_CHECK; /* NOT_FOUND */

@@ -35,8 +35,8 @@ struct node {
     struct arcs *arcs;     /* whom it calls; NULL: nobody */
     LIST_HEAD(, arc) callers;
     size_t callers_count;
-    size_t touch;          /* 1 + index in the open staging's list, 0: not in it */
-    uint64_t mark;         /* of the walk that was here last; see judge.c */
+    size_t touch;  /* 1 + index in the open staging's list, 0: not in it */
+    uint64_t mark; /* of the walk that was here last; see judge.c */
     struct node *parent, *next;
     size_t cursor;
 };
@@ -72,8 +72,9 @@ struct catalog {
     uint64_t revision;
     struct tree trees[KINDS_COUNT];
     size_t counts[KINDS_COUNT]; /* nodes with an object */
-    size_t climbing_count;      /* arcs that do not lead to a lower layer: only these can close a cycle */
-    struct node *hierarchy;     /* hierarchies/default */
+    size_t
+        climbing_count; /* arcs that do not lead to a lower layer: only these can close a cycle */
+    struct node *hierarchy; /* hierarchies/default */
     struct staging *open;
     uint64_t mark;
 };
@@ -86,7 +87,8 @@ int node_new(struct catalog *c, enum kind kind, const char *name, struct node **
 void node_remove(struct catalog *c, struct node *n); /* has no object, no arcs, no callers */
 
 /* Makes the arcs of a node's references and joins them. A callee that is not there is refused and left out. */
-int arcs_make(struct catalog *c, struct node *n, const char *pointer, struct refusals *why) MUST_CHECK;
+int arcs_make(struct catalog *c, struct node *n, const char *pointer,
+              struct refusals *why) MUST_CHECK;
 /* Arcs into the callees' lists and out of them: what makes references count. Cannot fail. */
 void arcs_join(struct catalog *c, struct arcs *arcs);
 void arcs_part(struct catalog *c, struct arcs *arcs);

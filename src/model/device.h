@@ -9,7 +9,7 @@ enum restart { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NEVER };
 
 enum device_kind { DEVICE_NONE, DEVICE_NIC, DEVICE_SIM };
 
-const char *restart_name(enum restart restart);     /* "on-failure" ... */
+const char *restart_name(enum restart restart);      /* "on-failure" ... */
 const char *device_kind_name(enum device_kind kind); /* "none", "nic", "sim" */
 
 /* The signatures of what such a device offers, in canonical text; a manifest need not list them. Static. */

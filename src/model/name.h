@@ -11,9 +11,9 @@
 
 #include "base/result.h"
 
-#define NAME_BYTES_MAX 64         /* a name with its NUL */
+#define NAME_BYTES_MAX        64  /* a name with its NUL */
 #define RESOURCE_ID_BYTES_MAX 80  /* LAYER/NAME with its NUL */
-#define LINK_NAME_BYTES_MAX 160   /* CALLER:CALLEE with its NUL */
+#define LINK_NAME_BYTES_MAX   160 /* CALLER:CALLEE with its NUL */
 
 /* The paper's layers, from the top: a layer may call those with a greater number. */
 enum layer { LAYER_APPLICATION, LAYER_SERVICE, LAYER_DRIVER, LAYER_HARDWARE, LAYERS_COUNT };
@@ -29,10 +29,11 @@ enum kind {
     KINDS_COUNT
 };
 
-const char *layer_name(enum layer layer);     /* "application" ... */
-char layer_letter(enum layer layer);          /* 'A' 'S' 'D' 'H', the paper's sets */
-const char *kind_name(enum kind kind);        /* "Application" ... as in manifests */
-const char *kind_collection(enum kind kind);  /* "applications", "services", "drivers", "hardware", "links", "hierarchies" */
+const char *layer_name(enum layer layer); /* "application" ... */
+char layer_letter(enum layer layer);      /* 'A' 'S' 'D' 'H', the paper's sets */
+const char *kind_name(enum kind kind);    /* "Application" ... as in manifests */
+const char *kind_collection(
+    enum kind kind); /* "applications", "services", "drivers", "hardware", "links", "hierarchies" */
 int kind_from_name(const char *text, enum kind *ret) MUST_CHECK;       /* NOT_FOUND */
 int kind_from_collection(const char *text, enum kind *ret) MUST_CHECK; /* NOT_FOUND */
 
@@ -45,7 +46,8 @@ int resource_id_parse(const char *id, char separator, enum layer *ret_layer,
 void resource_id_make(enum layer layer, const char *name, char separator,
                       char ret[RESOURCE_ID_BYTES_MAX]);
 /* CALLER and CALLEE are ids with '/'; the link name has '.'. INVALID when either is none. */
-int link_name_make(const char *caller, const char *callee, char ret[LINK_NAME_BYTES_MAX]) MUST_CHECK;
+int link_name_make(const char *caller, const char *callee,
+                   char ret[LINK_NAME_BYTES_MAX]) MUST_CHECK;
 int link_name_parse(const char *name, char ret_caller[RESOURCE_ID_BYTES_MAX],
                     char ret_callee[RESOURCE_ID_BYTES_MAX]) MUST_CHECK;
 

@@ -14,43 +14,43 @@
 #include "model/refusal.h"
 #include "model/wit.h"
 
-#define CALL_TIMEOUT_NS_DEFAULT 5000000000ULL /* 5 s */
-#define CALL_TIMEOUT_NS_MAX 3600000000000ULL  /* 1 h */
-#define RESOURCE_CALLS_MAX 256
-#define RESOURCE_FUNCTIONS_MAX 256
-#define RUN_ARGUMENTS_MAX 64     /* of exec, and of env */
-#define HIERARCHY_EDGES_MAX 256
-#define RUN_TEXT_BYTES_MAX 4096 /* each argument, directory or variable */
+#define CALL_TIMEOUT_NS_DEFAULT 5000000000ULL    /* 5 s */
+#define CALL_TIMEOUT_NS_MAX     3600000000000ULL /* 1 h */
+#define RESOURCE_CALLS_MAX      256
+#define RESOURCE_FUNCTIONS_MAX  256
+#define RUN_ARGUMENTS_MAX       64 /* of exec, and of env */
+#define HIERARCHY_EDGES_MAX     256
+#define RUN_TEXT_BYTES_MAX      4096 /* each argument, directory or variable */
 
-struct reference {               /* one entry of spec.calls */
+struct reference { /* one entry of spec.calls */
     char callee[RESOURCE_ID_BYTES_MAX];
-    enum protocol protocol;      /* default msgqueue, the paper's */
+    enum protocol protocol; /* default msgqueue, the paper's */
     uint64_t timeout_ns;
-    size_t functions_count;      /* what the caller expects, checked against what the callee provides */
+    size_t functions_count; /* what the caller expects, checked against what the callee provides */
     struct wit_function **functions;
 };
 
-struct run {                     /* spec.run: how the agent starts the program */
-    size_t arguments_count;      /* 0: none, the program is started by `rhodes run` */
-    char **arguments;            /* exec: argv, arguments[0] is the program; relative to `directory` */
+struct run {                /* spec.run: how the agent starts the program */
+    size_t arguments_count; /* 0: none, the program is started by `rhodes run` */
+    char **arguments;       /* exec: argv, arguments[0] is the program; relative to `directory` */
     size_t environment_count;
-    char **environment;          /* env: "NAME=value" */
-    char *directory;             /* directory: absolute, NULL for the center's */
-    enum restart restart;        /* restart: on-failure (default) | always | never */
+    char **environment;   /* env: "NAME=value" */
+    char *directory;      /* directory: absolute, NULL for the center's */
+    enum restart restart; /* restart: on-failure (default) | always | never */
 };
 
-struct device {                  /* spec.device, hardware only; exactly one of nic and sim */
+struct device { /* spec.device, hardware only; exactly one of nic and sim */
     enum device_kind kind;
-    char *interface;             /* nic: {interface: NAME} */
-    char *peer;                  /* sim: {peer: PATH}: a Unix SEQPACKET socket that carries one frame per message */
+    char *interface; /* nic: {interface: NAME} */
+    char *peer; /* sim: {peer: PATH}: a Unix SEQPACKET socket that carries one frame per message */
 };
 
 struct resource {
     enum layer layer;
-    bool privilege_kernel;       /* spec.privilege: user (default) | kernel */
-    size_t functions_count;      /* spec.provides: each {function: "...", symbol: "..." (optional)} */
+    bool privilege_kernel;  /* spec.privilege: user (default) | kernel */
+    size_t functions_count; /* spec.provides: each {function: "...", symbol: "..." (optional)} */
     struct wit_function **functions;
-    char *types;                 /* spec.types: WIT definitions that provides and calls use, or NULL */
+    char *types; /* spec.types: WIT definitions that provides and calls use, or NULL */
     size_t references_count;
     struct reference *references;
     struct run run;
@@ -59,20 +59,21 @@ struct resource {
 
 enum link_access { LINK_ALLOW, LINK_DENY };
 
-struct link {                    /* spec: {caller, callee, access, protocol, timeout} */
+struct link { /* spec: {caller, callee, access, protocol, timeout} */
     char caller[RESOURCE_ID_BYTES_MAX], callee[RESOURCE_ID_BYTES_MAX];
-    enum link_access access;     /* default allow */
-    int protocol;                /* enum protocol, or -1: as the caller's manifest says */
-    uint64_t timeout_ns;         /* 0: as the caller's manifest says */
+    enum link_access access; /* default allow */
+    int protocol;            /* enum protocol, or -1: as the caller's manifest says */
+    uint64_t timeout_ns;     /* 0: as the caller's manifest says */
 };
 
-struct hierarchy_edge {          /* {from, to, upcall}: each end a layer ("driver") or an id ("driver/rogue") */
+struct
+    hierarchy_edge { /* {from, to, upcall}: each end a layer ("driver") or an id ("driver/rogue") */
     char from[RESOURCE_ID_BYTES_MAX], to[RESOURCE_ID_BYTES_MAX];
-    bool upcall;                 /* may close a cycle */
+    bool upcall; /* may close a cycle */
 };
 
-struct hierarchy {               /* the object of this kind is always named "default" */
-    bool strict;                 /* spec.mode: below (default) | strict */
+struct hierarchy { /* the object of this kind is always named "default" */
+    bool strict;   /* spec.mode: below (default) | strict */
     size_t edges_count;
     struct hierarchy_edge *edges;
 };
@@ -80,10 +81,11 @@ struct hierarchy {               /* the object of this kind is always named "def
 struct object {
     unsigned references;
     enum kind kind;
-    char name[LINK_NAME_BYTES_MAX]; /* of a link: CALLER:CALLEE */
+    char name[LINK_NAME_BYTES_MAX];      /* of a link: CALLER:CALLEE */
     uint64_t revision, revision_created; /* 0 until the catalog commits it */
-    struct object *source;       /* owns what the fields point to; NULL: this object itself */
-    json_t *body;                /* normalised {apiVersion, kind, metadata: {name, labels}, spec}; no revisions in it */
+    struct object *source; /* owns what the fields point to; NULL: this object itself */
+    json_t *
+        body; /* normalised {apiVersion, kind, metadata: {name, labels}, spec}; no revisions in it */
     union {
         struct resource resource;
         struct link link;

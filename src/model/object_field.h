@@ -28,7 +28,8 @@ int field_missing(const struct place *p, const char *name);
 
 /* Each sets *ret when the field is there and right; when it is absent *ret stays as it is. */
 int field_object(const struct place *p, json_t *o, const char *name, json_t **ret) MUST_CHECK;
-int field_array(const struct place *p, json_t *o, const char *name, size_t max, json_t **ret) MUST_CHECK;
+int field_array(const struct place *p, json_t *o, const char *name, size_t max,
+                json_t **ret) MUST_CHECK;
 int field_bool(const struct place *p, json_t *o, const char *name, bool *ret) MUST_CHECK;
 /* A text of 1 to `max` bytes. */
 int field_text(const struct place *p, json_t *o, const char *name, size_t max,

@@ -19,7 +19,7 @@ struct refusal {
     enum problem problem;
     char pointer[256]; /* JSON pointer into the document (RFC 6901), "" for the whole */
     char detail[512];  /* one sentence: what was refused and why, naming the pair or the value */
-    char rule[192]; /* "hierarchies/default", "links/..." or "" */
+    char rule[192];    /* "hierarchies/default", "links/..." or "" */
     uint64_t revision; /* of that rule, 0 when none */
     char hint[256];    /* what to type or change next */
 };
@@ -44,6 +44,7 @@ enum rhodes_verdict problem_verdict(enum problem problem);
 const char *problem_title(enum problem problem);
 const char *problem_hint(enum problem problem);
 const char *problem_code(enum problem problem); /* "RH1003" */
-int problem_status(enum problem problem);       /* HTTP status of its verdict, or its own where the table says */
+int problem_status(
+    enum problem problem); /* HTTP status of its verdict, or its own where the table says */
 
 #endif

@@ -12,41 +12,42 @@
 
 #include "model/name.h"
 
-#define EDGE_KEY_BYTES 32
-#define VIEW_EDGES_MAX 65536
-#define VIEW_FUNCTIONS_MAX 256    /* of one resource */
-#define VIEW_ARGUMENTS_MAX 64     /* arguments; environment entries as well */
-#define VIEW_TEXT_BYTES_MAX 8192  /* one signature, argument, variable or path */
+#define EDGE_KEY_BYTES      32
+#define VIEW_EDGES_MAX      65536
+#define VIEW_FUNCTIONS_MAX  256  /* of one resource */
+#define VIEW_ARGUMENTS_MAX  64   /* arguments; environment entries as well */
+#define VIEW_TEXT_BYTES_MAX 8192 /* one signature, argument, variable or path */
 
 struct view_function {
-    char *signature;          /* canonical text */
-    uint64_t id;              /* hash_bytes(signature) */
+    char *signature; /* canonical text */
+    uint64_t id;     /* hash_bytes(signature) */
 };
 
 struct view_edge {
     char peer[RESOURCE_ID_BYTES_MAX];
-    bool outgoing;            /* true: the agent's resource calls `peer`; false: `peer` calls it */
+    bool outgoing; /* true: the agent's resource calls `peer`; false: `peer` calls it */
     bool allowed;
-    uint8_t protocol;         /* enum protocol */
+    uint8_t protocol; /* enum protocol */
     uint64_t timeout_ns;
-    uint64_t revision;        /* of what decided */
-    char rule[192];           /* what decided */
-    uint8_t key[EDGE_KEY_BYTES]; /* known to the center and these two agents only: the caller's agent shows it */
-    size_t functions_count;   /* outgoing: what the callee provides; incoming: none */
+    uint64_t revision; /* of what decided */
+    char rule[192];    /* what decided */
+    uint8_t key
+        [EDGE_KEY_BYTES]; /* known to the center and these two agents only: the caller's agent shows it */
+    size_t functions_count; /* outgoing: what the callee provides; incoming: none */
     struct view_function *functions;
 };
 
-struct view_self {            /* the agent's own resource */
+struct view_self { /* the agent's own resource */
     char resource[RESOURCE_ID_BYTES_MAX];
-    uint64_t revision;        /* of the object */
+    uint64_t revision; /* of the object */
     size_t functions_count;
     struct view_function *functions;
     size_t arguments_count, environment_count;
     char **arguments, **environment;
-    char *directory;          /* NULL: none */
-    uint8_t restart;          /* enum restart of model/device.h */
-    uint8_t device;           /* enum device_kind */
-    char *device_target;      /* interface or peer, NULL: none */
+    char *directory;     /* NULL: none */
+    uint8_t restart;     /* enum restart of model/device.h */
+    uint8_t device;      /* enum device_kind */
+    char *device_target; /* interface or peer, NULL: none */
 };
 
 struct view {
@@ -54,19 +55,19 @@ struct view {
     uint64_t revision;
     struct view_self self;
     size_t edges_count;
-    struct view_edge *edges;  /* sorted by (peer, outgoing) */
+    struct view_edge *edges; /* sorted by (peer, outgoing) */
 };
 
 struct view_delta {
     uint64_t revision_from, revision_to;
-    struct view_self *self;   /* NULL: unchanged */
+    struct view_self *self; /* NULL: unchanged */
     size_t upserts_count;
     struct view_edge *upserts;
     size_t removals_count;
     struct view_removal {
         char peer[RESOURCE_ID_BYTES_MAX];
         bool outgoing;
-    } *removals;
+    } * removals;
 };
 
 struct view *view_ref(struct view *v);
@@ -78,7 +79,8 @@ int view_edge_compare(const char *peer_a, bool outgoing_a, const char *peer_b, b
 struct view *view_unref(struct view *v); /* thread-safe; returns NULL */
 /* NULL when there is none. Binary search. */
 const struct view_edge *view_edge_find(const struct view *v, const char *peer, bool outgoing);
-const struct view_function *view_function_find(const struct view_function *list, size_t count, uint64_t id);
+const struct view_function *view_function_find(const struct view_function *list, size_t count,
+                                               uint64_t id);
 /* Finds by name (the part of the signature before ':'). */
 const struct view_function *view_function_named(const struct view_function *list, size_t count,
                                                 const char *name);
@@ -92,7 +94,8 @@ int view_judge_outgoing(const struct view *v, const char *callee, uint64_t funct
                         const struct view_edge **ret_edge) MUST_CHECK;
 
 /* The delta from `before` to `after`; the caller owns it. */
-int view_diff(const struct view *before, const struct view *after, struct view_delta **ret) MUST_CHECK;
+int view_diff(const struct view *before, const struct view *after,
+              struct view_delta **ret) MUST_CHECK;
 struct view_delta *view_delta_free(struct view_delta *d);
 /* A new view. STALE when d->revision_from is not v->revision (a delta is missing), OVER_LIMIT for more than
  * VIEW_EDGES_MAX edges. */

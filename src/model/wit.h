@@ -18,28 +18,47 @@
 #include "base/result.h"
 
 enum wit_kind {
-    WIT_BOOL, WIT_U8, WIT_U16, WIT_U32, WIT_U64, WIT_S8, WIT_S16, WIT_S32, WIT_S64, WIT_F32, WIT_F64,
-    WIT_CHAR, WIT_STRING, WIT_LIST, WIT_RECORD, WIT_TUPLE, WIT_OPTION, WIT_ENUM
+    WIT_BOOL,
+    WIT_U8,
+    WIT_U16,
+    WIT_U32,
+    WIT_U64,
+    WIT_S8,
+    WIT_S16,
+    WIT_S32,
+    WIT_S64,
+    WIT_F32,
+    WIT_F64,
+    WIT_CHAR,
+    WIT_STRING,
+    WIT_LIST,
+    WIT_RECORD,
+    WIT_TUPLE,
+    WIT_OPTION,
+    WIT_ENUM
 };
 
 #define WIT_TEXT_BYTES_MAX 8192 /* one signature, or the types of one resource */
-#define WIT_DEPTH_MAX 16        /* nesting of types */
-#define WIT_FIELDS_MAX 64       /* fields, tuple members, enum cases, parameters */
+#define WIT_DEPTH_MAX      16   /* nesting of types */
+#define WIT_FIELDS_MAX     64   /* fields, tuple members, enum cases, parameters */
 
 struct wit_type {
     enum wit_kind kind;
-    uint32_t bytes, align;       /* canonical ABI, 32-bit offsets: string and list are {u32 offset, u32 count} */
-    uint32_t members_count;      /* record, tuple, enum: members; list, option: 1 */
-    struct wit_type **members;   /* types: record, tuple, list (the element), option (the payload); enum: NULL */
-    char **names;                /* record, enum: names; else NULL */
-    uint32_t *offsets;           /* record, tuple: of each member from the start; option: offsets[0] of the payload */
+    uint32_t bytes,
+        align; /* canonical ABI, 32-bit offsets: string and list are {u32 offset, u32 count} */
+    uint32_t members_count; /* record, tuple, enum: members; list, option: 1 */
+    struct wit_type *
+        *members; /* types: record, tuple, list (the element), option (the payload); enum: NULL */
+    char **names; /* record, enum: names; else NULL */
+    uint32_t *
+        offsets; /* record, tuple: of each member from the start; option: offsets[0] of the payload */
 };
 
 struct wit_function {
     unsigned references;
     char *name;
-    char *signature;             /* canonical text, with the name */
-    uint64_t id;                 /* hash_bytes(signature): stands in call headers for name and type */
+    char *signature; /* canonical text, with the name */
+    uint64_t id;     /* hash_bytes(signature): stands in call headers for name and type */
     struct wit_type *parameters; /* a record of the parameters, in order (0 members for none) */
     struct wit_type *result;     /* NULL for none */
 };

@@ -9,7 +9,8 @@
 #include "base/bytes.h"
 #include "model/wit.h"
 
-#define WIT_TYPE_BYTES_MAX 65536 /* fixed part of one type; more than any canonical text can spell */
+#define WIT_TYPE_BYTES_MAX                                                                         \
+    65536 /* fixed part of one type; more than any canonical text can spell */
 
 struct wit_block;
 

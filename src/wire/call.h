@@ -28,9 +28,10 @@ enum call_type {
                 */
 };
 
-#define CALL_TRACE    1u /* each hop writes its stamp */
-#define CALL_REPEAT   2u /* sent again after a peer's death; see above */
-#define CALL_OPERATOR 4u /* made by an operator at the callee's agent, not by a registered caller  \
+#define CALL_TRACE  1u /* each hop writes its stamp */
+#define CALL_REPEAT 2u /* sent again after a peer's death; see above */
+#define CALL_OPERATOR                                                                              \
+    4u /* made by an operator at the callee's agent, not by a registered caller  \
                           */
 
 /* Which stamp (CLOCK_MONOTONIC ns) is written by whom. */

@@ -12,7 +12,8 @@
 #include "model/wit.h"
 
 #define CURSOR_FRAMES                                                                              \
-    (WIT_DEPTH_MAX + 2) /* the parameters' record, and one for a leaf's option                     \
+    (WIT_DEPTH_MAX +                                                                               \
+     2) /* the parameters' record, and one for a leaf's option                     \
                          */
 
 struct cursor {

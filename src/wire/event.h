@@ -12,34 +12,42 @@
 #include "base/bytes.h"
 #include "model/view.h"
 
-#define EVENT_VERSION 1
-#define EVENT_HEAD_BYTES 8
-#define EVENT_BYTES_MAX (16u << 20)
+#define EVENT_VERSION        1
+#define EVENT_HEAD_BYTES     8
+#define EVENT_BYTES_MAX      (16u << 20)
 #define EVENT_TEXT_BYTES_MAX 1024
 
 enum event_type {
-    EVENT_HELLO = 1, /* agent: resource, pid, incarnation, revision (of its cached view, 0: none), managed */
-    EVENT_APPLIED,   /* agent: revision, took_ns */
-    EVENT_REJECTED,  /* agent: revision, verdict, text */
-    EVENT_RESYNC,    /* agent: nothing */
-    EVENT_STATUS,    /* agent: status */
-    EVENT_NOTICE,    /* agent: name, text: one operational event for `rhodes events` */
-    EVENT_WELCOME,   /* center: revision (the center's own) */
-    EVENT_REFUSED,   /* center: verdict, text; then it closes */
-    EVENT_SNAPSHOT,  /* center: view */
-    EVENT_DELTA,     /* center: delta */
-    EVENT_STOP,      /* center: nothing */
+    EVENT_HELLO =
+        1, /* agent: resource, pid, incarnation, revision (of its cached view, 0: none), managed */
+    EVENT_APPLIED,  /* agent: revision, took_ns */
+    EVENT_REJECTED, /* agent: revision, verdict, text */
+    EVENT_RESYNC,   /* agent: nothing */
+    EVENT_STATUS,   /* agent: status */
+    EVENT_NOTICE,   /* agent: name, text: one operational event for `rhodes events` */
+    EVENT_WELCOME,  /* center: revision (the center's own) */
+    EVENT_REFUSED,  /* center: verdict, text; then it closes */
+    EVENT_SNAPSHOT, /* center: view */
+    EVENT_DELTA,    /* center: delta */
+    EVENT_STOP,     /* center: nothing */
 };
 
-enum program_state { PROGRAM_NONE, PROGRAM_STARTING, PROGRAM_READY, PROGRAM_LOST, PROGRAM_EXITED, PROGRAM_FAILED };
+enum program_state {
+    PROGRAM_NONE,
+    PROGRAM_STARTING,
+    PROGRAM_READY,
+    PROGRAM_LOST,
+    PROGRAM_EXITED,
+    PROGRAM_FAILED
+};
 const char *program_state_name(enum program_state state); /* "none" ... */
 
 struct agent_status {
     uint64_t revision_applied;
     uint32_t program_pid;
-    uint8_t program_state;      /* enum program_state */
+    uint8_t program_state;                                   /* enum program_state */
     uint64_t calls_out, calls_in, refused, failed, timeouts; /* since the agent started */
-    uint64_t switches;          /* live changes of protocol that were carried out */
+    uint64_t switches; /* live changes of protocol that were carried out */
 };
 
 struct event {
@@ -48,7 +56,7 @@ struct event {
     char *resource;
     uint32_t pid;
     uint64_t incarnation, revision, took_ns;
-    bool managed;               /* the center started this agent (else `rhodes run` did) */
+    bool managed; /* the center started this agent (else `rhodes run` did) */
     int32_t verdict;
     char *name, *text;
     struct agent_status status;

@@ -26,9 +26,9 @@
 
 #include "base/bytes.h"
 
-#define SESSION_VERSION 1
+#define SESSION_VERSION   1
 #define SESSION_BYTES_MAX 65536
-#define SESSION_ANSWER 0x8000
+#define SESSION_ANSWER    0x8000
 
 enum session_type {
     SESSION_HELLO = 1,
@@ -57,7 +57,8 @@ struct session_message {
 };
 
 /* Writes the message into `room` bytes at `data`; *ret_bytes is its length. OVER_LIMIT when it does not fit. */
-int session_encode(const struct session_message *m, void *data, size_t room, size_t *ret_bytes) MUST_CHECK;
+int session_encode(const struct session_message *m, void *data, size_t room,
+                   size_t *ret_bytes) MUST_CHECK;
 /* INVALID for anything that is not exactly right: version, type, length, a NUL inside a text, left-over bytes. */
 int session_decode(const void *data, size_t bytes, struct session_message *ret) MUST_CHECK;
 
