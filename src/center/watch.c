@@ -58,7 +58,10 @@ static void on_session_closed(uv_handle_t *handle)
 
 static void agent_left(struct center *c, struct agent *a)
 {
-    bool ended = a->stopping || (!a->managed && a->status.program_state == PROGRAM_EXITED);
+    bool over =
+        a->status.program_state == PROGRAM_EXITED ||
+        a->status.program_state == PROGRAM_FAILED; /* with whatever status: its command ended */
+    bool ended = a->stopping || (!a->managed && over);
 
     a->session = NULL;
     if (c->leaving) {

@@ -10,20 +10,21 @@
 static void agent_row(struct table *t, const json_t *agent)
 {
     const char *state = json_text(agent, "state");
-    bool ready = strcmp(state, "ready") == 0, in_sync = json_flag(agent, "inSync");
+    bool ready = strcmp(state, "ready") == 0, in_sync = json_flag(agent, "inSync"),
+         stopped = strcmp(state, "stopped") == 0; /* in good order: nothing is expected of it */
     const json_t *program = json_object_get(agent, "program"),
                  *counters = json_object_get(agent, "counters");
     const json_t *rejected = json_object_get(agent, "rejected");
 
     table_put(t, "%s", json_text(agent, "resource"));
     table_put(t, "%s", state);
-    table_ink(t, ready ? INK_GREEN : INK_RED);
+    table_ink(t, ready ? INK_GREEN : stopped ? INK_NONE : INK_RED);
     table_put(t, "%llu", (unsigned long long)json_number(agent, "pid"));
     table_put(t, "%s", json_text(program, "state"));
     table_put(t, "%llu/%llu", (unsigned long long)json_number(agent, "applied"),
               (unsigned long long)json_number(agent, "wanted"));
-    table_put(t, "%s", in_sync ? "yes" : rejected ? "refused" : "no");
-    table_ink(t, in_sync ? INK_GREEN : INK_RED);
+    table_put(t, "%s", stopped ? "-" : in_sync ? "yes" : rejected ? "refused" : "no");
+    table_ink(t, stopped ? INK_NONE : in_sync ? INK_GREEN : INK_RED);
     table_put(t, "%llu", (unsigned long long)json_number(agent, "restarts"));
     table_put(t, "%llu", (unsigned long long)json_number(counters, "callsOut"));
     table_put(t, "%llu", (unsigned long long)json_number(counters, "callsIn"));

@@ -78,7 +78,7 @@ static int queue_make(int *ret_write, int *ret_read, uint32_t *ret_bytes)
 {
     static const struct {
         long depth, bytes;
-    } steps[] = { { 64, QUEUE_BYTES_MAX }, { 10, QUEUE_BYTES_MAX }, { 8, 4096 }, { 4, 2048 } };
+    } steps[] = { { 16, QUEUE_BYTES_MAX }, { 10, QUEUE_BYTES_MAX }, { 8, 4096 }, { 4, 2048 } };
     uint64_t random[2];
     char name[64];
 
