@@ -8,7 +8,7 @@
 #include "cli/yaml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 
 /* libfyaml 0.7.12 loses its own stacks when a text ends in the middle of a deep nesting. */
 const char *__lsan_default_suppressions(void)
