@@ -272,7 +272,8 @@ static void a_text_ends_at_its_limit(void **state)
     struct manifest_error why = { 0 };
 
     memset(text, '#', MANIFEST_BYTES_MAX);
-    memcpy(text, "a: 1\n", 5);
+    strcpy(text, "a: 1\n");
+    text[5] = '#';
     assert_int_equal(manifests_decode(&m, "x", text, MANIFEST_BYTES_MAX, &why), 0);
     text[MANIFEST_BYTES_MAX] = '#';
     assert_int_equal(manifests_decode(&m, "x", text, MANIFEST_BYTES_MAX + 1, &why),

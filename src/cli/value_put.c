@@ -44,6 +44,7 @@ PRINTF_LIKE(2, 3) static int refuse(struct value_why *why, const char *format, .
     va_list arguments;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, one line above */
     vsnprintf(why->text, sizeof(why->text), format, arguments);
     va_end(arguments);
     return RHODES_INVALID;
@@ -63,6 +64,7 @@ PRINTF_LIKE(2, 3) static size_t into(struct value_why *why, const char *format, 
     va_list arguments;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, one line above */
     vsnprintf(why->where + before, sizeof(why->where) - before, format, arguments);
     va_end(arguments);
     return before;
