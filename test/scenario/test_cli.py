@@ -404,10 +404,9 @@ def test_the_api_is_open_to_what_has_no_verb(registered):
 def test_events_are_listed_and_followed(registered):
     follower = registered.start("events", "-f", "-o", "json", "--limit", "0")
     try:
-        os.set_blocking(follower.stdout.fileno(), False)
         registered.ok("link", "deny", "service/tcp", "driver/netdriver")
-        text = until(lambda: follower.stdout.read(), what="an event")
-        assert json.loads(text.splitlines()[0])["event"]
+        assert select.select([follower.stdout], [], [], 10 * PATIENCE)[0], "no event"
+        assert json.loads(follower.stdout.readline())["event"]
     finally:
         follower.terminate()
         follower.communicate()
