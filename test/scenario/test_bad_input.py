@@ -77,7 +77,7 @@ MANIFESTS = [
      "rhodes/v7", 1),
     ("no name", "apiVersion: rhodes/v1\nkind: Service\nmetadata: {}\nspec: {}\n", "RH1004", (3, 11), "name", 1),
     ("a function type that is none", manifest("  provides:\n    - {function: 'add: func(a: s33) -> s32'}\n"), "RH1007",
-     (6, 19), "s33", 1),
+     (6, 18), "s33", 1),
     ("an unknown reference", manifest("  calls:\n    - {to: service/nobody}\n", kind="Application"), "RH1010", (6, 12),
      "service/nobody", 1),
     ("a reference to itself", manifest("  calls:\n    - {to: driver/x}\n", kind="Driver"), "RH1011", (6, 12), "driver/x",
