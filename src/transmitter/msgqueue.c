@@ -1,23 +1,28 @@
-/* The invocation protocol `msgqueue`: POSIX message queues, one per direction, written by the side
- * that made it.
+/* The invocation protocol `msgqueue`: message queues of the kernel, one per direction, written by the
+ * side that made it.
  *
- * The queues have no name that anyone could guess or squat: each is made under a random one, opened
- * a second time for reading, and unlinked at once; the reading descriptor is what travels (on Linux
- * it is a file). A message of the queue is a chunk behind a small head that counts and says whether
- * more follow or whether the writer has left.
+ * POSIX message queues first. They have no name that anyone could guess or squat: each is made under a
+ * random one, opened a second time for reading, and unlinked at once; the reading descriptor is
+ * what travels (on Linux it is a file). They are charged to the user (RLIMIT_MSGQUEUE, 800 KiB by
+ * default, which is nine of them), so when no more are granted the queue is a SEQPACKET socket
+ * pair instead: the kernel's other queue that keeps messages whole, limited only by descriptors. A
+ * message of the queue is a chunk behind a small head that counts and says whether more follow or
+ * whether the writer has left.
  *
  * Waiting is ppoll on the queue and on a private eventfd. mq_timedreceive's own waiting runs on the
  * wall clock, which may jump; a deadline that has always passed already makes it a plain attempt,
- * even if the peer, who shares the open file, clears O_NONBLOCK. Queues are charged to the user
- * (RLIMIT_MSGQUEUE), so depth and width are taken as granted, in steps. */
+ * even if the peer, who shares the open file, clears O_NONBLOCK. */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -43,6 +48,8 @@ struct msgqueue_conduit {
     uint32_t in_bytes; /* a chunk that arrived and is not given out yet: its length, head included;
                           0: none */
     bool in_more, closed;
+    bool out_socket, in_socket; /* else a POSIX message queue */
+    bool out_gone; /* a socket whose reader left before it had the last message whole */
     struct {
         struct chunk_head head;
         uint8_t payload[QUEUE_BYTES_MAX - sizeof(struct chunk_head)];
@@ -57,7 +64,7 @@ static struct msgqueue_conduit *queue_of(const struct conduit *c)
 }
 
 /* Raising the soft limit is always allowed; the hard one with CAP_SYS_RESOURCE. Failing is fine:
- * the steps below adapt. */
+ * sockets take over. */
 static void queue_limit_raise(void)
 {
     struct rlimit limit;
@@ -74,11 +81,10 @@ static void queue_limit_raise(void)
     }
 }
 
-static int queue_make(int *ret_write, int *ret_read, uint32_t *ret_bytes)
+/* 0, OVER_LIMIT when the system grants no more, -errno. */
+static int posix_make(int *ret_write, int *ret_read)
 {
-    static const struct {
-        long depth, bytes;
-    } steps[] = { { 16, QUEUE_BYTES_MAX }, { 10, QUEUE_BYTES_MAX }, { 8, 4096 }, { 4, 2048 } };
+    static const long depths[] = { 16, 10 }; /* 10 is what needs no privilege */
     uint64_t random[2];
     char name[64];
 
@@ -88,8 +94,8 @@ static int queue_make(int *ret_write, int *ret_read, uint32_t *ret_bytes)
     snprintf(name, sizeof(name), "/rhodes-%016llx%016llx", (unsigned long long)random[0],
              (unsigned long long)random[1]);
     queue_limit_raise();
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        struct mq_attr wanted = { .mq_maxmsg = steps[i].depth, .mq_msgsize = steps[i].bytes };
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+        struct mq_attr wanted = { .mq_maxmsg = depths[i], .mq_msgsize = QUEUE_BYTES_MAX };
         int fd = mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NONBLOCK, 0400, &wanted);
 
         if (fd >= 0) {
@@ -102,27 +108,79 @@ static int queue_make(int *ret_write, int *ret_read, uint32_t *ret_bytes)
             }
             *ret_write = fd;
             *ret_read = reading;
-            *ret_bytes = (uint32_t)steps[i].bytes;
             return 0;
         }
-        if (errno == ENOSPC) {
+        if (errno != EINVAL) { /* EINVAL: deeper than this user may */
             break;
-        }
-        if (errno != EINVAL && errno != EMFILE && errno != ENOMEM) {
-            return failed(-errno);
         }
     }
     return RHODES_OVER_LIMIT;
 }
 
+static int socket_make(int *ret_write, int *ret_read)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+        return errno == EMFILE || errno == ENFILE ? RHODES_OVER_LIMIT : failed(-errno);
+    }
+    if (shutdown(pair[0], SHUT_RD) < 0) { /* one direction, as a queue has */
+        int r = failed(-errno);
+
+        close(pair[0]);
+        close(pair[1]);
+        return r;
+    }
+    *ret_write = pair[0];
+    *ret_read = pair[1];
+    return 0;
+}
+
+/* One attempt. 0, -EAGAIN when there is no room, -errno. */
+static int queue_send(struct msgqueue_conduit *q, const void *message, size_t bytes)
+{
+    int r;
+
+    do {
+        r = q->out_socket ? (int)send(q->out, message, bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
+                          : mq_timedsend(q->out, message, bytes, 0, &always_past);
+    } while (r < 0 && errno == EINTR);
+    if (r >= 0) {
+        return 0;
+    }
+    return errno == ETIMEDOUT || errno == EAGAIN ? -EAGAIN : -errno;
+}
+
+/* One attempt into in_buffer. The message's length, -EAGAIN when there is none, -EPIPE at the end of
+ * a socket, -errno. Descriptors that a peer sends along are dropped by the kernel: no room is given
+ * for them. */
+static ssize_t queue_receive(struct msgqueue_conduit *q)
+{
+    ssize_t n;
+
+    do {
+        n = q->in_socket
+                ? recv(q->in, &q->in_buffer, sizeof(q->in_buffer), MSG_DONTWAIT | MSG_TRUNC)
+                : mq_timedreceive(q->in, (char *)&q->in_buffer, sizeof(q->in_buffer), NULL,
+                                  &always_past);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0 && q->in_socket) {
+        return -EPIPE;
+    }
+    if (n < 0) {
+        return errno == ETIMEDOUT || errno == EAGAIN ? -EAGAIN : -errno;
+    }
+    return n;
+}
+
 /* The peer must see that nothing more will come, even when the queue is full of chunks that it did
- * not take: those give way, the gap in the sequence tells the peer that they are lost. */
+ * not take: those give way, the gap in the sequence tells the peer that they are lost. The end of a
+ * socket is seen by itself. */
 static void close_send(struct msgqueue_conduit *q)
 {
     struct chunk_head bye = { ++q->out_sequence, CHUNK_CLOSE };
 
-    while (mq_timedsend(q->out, (char *)&bye, sizeof(bye), 0, &always_past) < 0 &&
-           errno == ETIMEDOUT) {
+    while (!q->out_socket && queue_send(q, &bye, sizeof(bye)) == -EAGAIN) {
         if (mq_timedreceive(q->out, (char *)&q->out_buffer, QUEUE_BYTES_MAX, NULL, &always_past) <
                 0 &&
             errno != ETIMEDOUT) {
@@ -151,7 +209,6 @@ static struct conduit *msgqueue_free(struct conduit *c)
 static int msgqueue_open(struct conduit **ret, struct descriptors *ret_send)
 {
     struct msgqueue_conduit *q = calloc(1, sizeof(*q));
-    uint32_t bytes = 0;
     int reading = -1, r;
 
     if (!q) {
@@ -160,33 +217,59 @@ static int msgqueue_open(struct conduit **ret, struct descriptors *ret_send)
     q->conduit.transmitter = &transmitter_msgqueue;
     q->in = q->out = -1;
     q->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = q->doorbell < 0 ? failed(-errno) : queue_make(&q->out, &reading, &bytes);
+    r = q->doorbell < 0 ? failed(-errno) : posix_make(&q->out, &reading);
+    if (r == RHODES_OVER_LIMIT) {
+        q->out_socket = true;
+        r = socket_make(&q->out, &reading);
+    }
     if (r) {
         msgqueue_free(&q->conduit);
         return r;
     }
-    q->conduit.chunk_bytes = bytes - (uint32_t)sizeof(struct chunk_head);
+    q->conduit.chunk_bytes = sizeof(q->out_buffer.payload);
     *ret_send = (struct descriptors){ .count = 1, .fd = { reading } };
     *ret = &q->conduit;
     return 0;
 }
 
+/* What kind of queue was sent? INVALID when it is none that can be read. */
+static int queue_check(int fd, bool *ret_socket)
+{
+    struct statfs system;
+    struct mq_attr attributes;
+    struct stat status;
+    int mode = fcntl(fd, F_GETFL), type = 0, domain = 0;
+    socklen_t bytes = sizeof(type);
+
+    if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY || fstat(fd, &status) < 0) {
+        return RHODES_INVALID;
+    }
+    *ret_socket = S_ISSOCK(status.st_mode);
+    if (*ret_socket) {
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_SEQPACKET &&
+                       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 &&
+                       domain == AF_UNIX
+                   ? 0
+                   : RHODES_INVALID;
+    }
+    return fstatfs(fd, &system) == 0 && system.f_type == MQUEUE_MAGIC &&
+                   mq_getattr(fd, &attributes) == 0 && attributes.mq_msgsize >= QUEUE_BYTES_MIN &&
+                   attributes.mq_msgsize <= QUEUE_BYTES_MAX
+               ? 0
+               : RHODES_INVALID;
+}
+
 static int msgqueue_complete(struct conduit *c, const struct descriptors *received)
 {
     struct msgqueue_conduit *q = queue_of(c);
-    struct statfs system;
-    struct mq_attr attributes;
-    int mode, fd;
+    int fd, r;
 
     if (received->count != 1 || q->in >= 0) {
         return RHODES_INVALID;
     }
-    mode = fcntl(received->fd[0], F_GETFL);
-    if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY || fstatfs(received->fd[0], &system) < 0 ||
-        system.f_type != MQUEUE_MAGIC || mq_getattr(received->fd[0], &attributes) < 0 ||
-        attributes.mq_msgsize < (long)QUEUE_BYTES_MIN ||
-        attributes.mq_msgsize > (long)QUEUE_BYTES_MAX) {
-        return RHODES_INVALID;
+    r = queue_check(received->fd[0], &q->in_socket);
+    if (r) {
+        return r;
     }
     fd = fcntl(received->fd[0], F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
@@ -226,16 +309,18 @@ static int chunk_receive(struct msgqueue_conduit *q, uint64_t deadline_ns)
     if (q->closed) {
         return -EPIPE;
     }
-    do {
-        n = mq_timedreceive(q->in, (char *)&q->in_buffer, sizeof(q->in_buffer), NULL, &always_past);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        if (errno != ETIMEDOUT && errno != EAGAIN) {
-            return failed(-errno);
-        }
+    n = queue_receive(q);
+    if (n == -EAGAIN) {
         return clock_left_ns(deadline_ns) ? 0 : RHODES_TIMEOUT;
     }
-    if ((size_t)n < sizeof(struct chunk_head)) {
+    if (n == -EPIPE || n == -ECONNRESET) {
+        q->closed = true;
+        return -EPIPE;
+    }
+    if (n < 0) {
+        return failed((int)n);
+    }
+    if ((size_t)n < sizeof(struct chunk_head) || (size_t)n > sizeof(q->in_buffer)) {
         return RHODES_GARBAGE;
     }
     if (q->in_buffer.head.flags == CHUNK_CLOSE || q->in_buffer.head.sequence != ++q->in_sequence) {
@@ -296,16 +381,18 @@ static int msgqueue_put_done(struct conduit *c, uint32_t bytes, bool more, uint6
 {
     struct msgqueue_conduit *q = queue_of(c);
     size_t whole = sizeof(struct chunk_head) + bytes;
+    int sent;
 
     q->out_buffer.head = (struct chunk_head){ q->out_sequence + 1, more ? CHUNK_MORE : 0 };
-    while (mq_timedsend(q->out, (char *)&q->out_buffer, whole, 0, &always_past) < 0) {
+    while ((sent = queue_send(q, &q->out_buffer, whole)) < 0) {
         int r;
 
-        if (errno == EINTR) {
-            continue;
+        if (sent == -EPIPE) {
+            q->out_gone = true;
+            return sent;
         }
-        if (errno != ETIMEDOUT && errno != EAGAIN) {
-            return failed(-errno);
+        if (sent != -EAGAIN) {
+            return failed(sent);
         }
         r = queue_wait(q, true, deadline_ns);
         if (!r && !q->in_bytes) {
@@ -359,10 +446,19 @@ static void msgqueue_interrupt(struct conduit *c)
     }
 }
 
+/* A socket's unread messages are gone with its reader, so it says "taken" then: the careful answer,
+ * since what was taken may have run. */
 static bool msgqueue_taken(const struct conduit *c)
 {
     struct mq_attr attributes;
+    int unread;
 
+    if (queue_of(c)->out_gone) {
+        return false;
+    }
+    if (queue_of(c)->out_socket) {
+        return ioctl(queue_of(c)->out, SIOCOUTQ, &unread) < 0 || unread == 0;
+    }
     return mq_getattr(queue_of(c)->out, &attributes) == 0 && attributes.mq_curmsgs == 0;
 }
 
