@@ -42,7 +42,7 @@ struct transmitter {
     unsigned abi;
     uint32_t chunk_bytes; /* the most that one chunk holds */
     /* Makes my half. *ret_send: what the peer needs. OVER_LIMIT when the system grants no more
-     * (msgqueue: RLIMIT_MSGQUEUE). */
+     * descriptors. */
     int (*open)(struct conduit **ret, struct descriptors *ret_send);
     /* Makes the other half from what the opener sent (borrowed, distrusted: INVALID); *ret_send
      * goes back, may be empty. */
