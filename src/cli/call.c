@@ -1,6 +1,8 @@
 /* rhodes call: one call, typed by what the callee declares. Without --as it goes to the callee's
  * own agent, as an operator's, and asks no rule; with --as it goes out from the agent of another
  * resource, exactly as that resource's program would call. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "cli/center.h"
 #include "cli/kind.h"
@@ -45,6 +47,10 @@ static int session_open(struct calling *c, const struct named *agent)
                                       .timeout_ns = AGENT_WAIT_NS };
     int r;
 
+    if (access(path, F_OK) < 0 && errno != ENOENT && errno != ENOTDIR) {
+        return complain(c->cli, EXIT_FAILED, "the agent of %s cannot be reached at %s: %s",
+                        c->agent, c->cli->home, rhodes_result_sentence(-errno));
+    }
     if (access(path, F_OK) < 0 && !center_ready(c->cli)) {
         return complain(c->cli, EXIT_NO_CENTER, "no center at %s; start one with: rhodes up",
                         c->cli->home);
@@ -145,7 +151,7 @@ static int call_make(struct calling *c, const char *const *words, size_t words_c
     if (r) {
         complain(c->cli, 0, "%s%s%s", why.where, *why.where ? ": " : "",
                  *why.text ? why.text : rhodes_result_sentence(r));
-        say(c->cli->err, "  %s is %s", c->callee, rhodes_function_signature(f));
+        say(c->cli->err, "  %s provides %s", c->callee, rhodes_function_signature(f));
         return EXIT_FAILED;
     }
     c->began_ns = clock_ns();
@@ -172,6 +178,10 @@ int call_run(struct cli *cli, const struct arguments *arguments)
     if (duration_parse(timeout, &c.timeout_ns)) {
         return complain(cli, EXIT_USAGE, "--timeout is a duration such as 50ms, 5s or 2m, not '%s'",
                         timeout);
+    }
+    if (as && callee.kind == agent.kind && strcmp(callee.name, agent.name) == 0) {
+        return complain(cli, EXIT_USAGE,
+                        "no resource calls itself; leave --as out to call %s as an operator", as);
     }
     c.callee = id_make(callee.kind, callee.name);
     c.agent = id_make(agent.kind, agent.name);

@@ -47,7 +47,8 @@ struct option {
 #define VERB_OUTPUT 1u /* takes -o */
 #define VERB_REST                                                                                  \
     2u /* everything after the first positional, or after --, belongs to another program */
-#define VERB_PASS 4u /* options that it does not know are positionals */
+#define VERB_PASS  4u /* options that it does not know are positionals */
+#define VERB_NEEDS 8u /* its first option must be given */
 
 #define VERB_OPTIONS_MAX 8
 

@@ -7,18 +7,19 @@
 #include "cli/options.h"
 #include "cli/text.h"
 
-static void option_usage(FILE *out, const struct option *o)
+static void option_usage(FILE *out, const struct option *o, bool needed)
 {
     if (!o->help) {
         return;
     }
+    fputs(needed ? " " : " [", out);
     if (o->letter) {
-        fprintf(out, " [-%c%s%s]%s", o->letter, o->argument ? " " : "",
-                o->argument ? o->argument : "", o->repeat ? "..." : "");
+        fprintf(out, "-%c", o->letter);
     } else {
-        fprintf(out, " [--%s%s%s]%s", o->name, o->argument ? " " : "",
-                o->argument ? o->argument : "", o->repeat ? "..." : "");
+        fprintf(out, "--%s", o->name);
     }
+    fprintf(out, "%s%s%s%s", o->argument ? " " : "", o->argument ? o->argument : "",
+            needed ? "" : "]", o->repeat ? "..." : "");
 }
 
 static void usage_words(FILE *out, const struct verb *verb)
@@ -28,10 +29,10 @@ static void usage_words(FILE *out, const struct verb *verb)
         fprintf(out, " %s", verb->positional);
     }
     for (size_t i = 0; i < VERB_OPTIONS_MAX && verb->options[i].name; i++) {
-        option_usage(out, &verb->options[i]);
+        option_usage(out, &verb->options[i], i == 0 && verb->flags & VERB_NEEDS);
     }
     if (verb->flags & VERB_OUTPUT) {
-        option_usage(out, &option_output);
+        option_usage(out, &option_output, false);
     }
     if (verb->flags & VERB_REST) {
         fprintf(out, " %s", verb->positional);

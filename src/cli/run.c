@@ -2,10 +2,23 @@
  */
 #include <string.h>
 
+#include "cli/center.h"
 #include "cli/companion.h"
 #include "cli/kind.h"
 #include "cli/options.h"
 #include "cli/text.h"
+
+/* An agent that has no rules yet waits for a center. A person shall rather hear that there is none.
+ */
+static int rules_check(struct cli *cli, const struct named *named)
+{
+    CLEANUP(answer_deinit) struct answer answer = { 0 };
+    CLEANUP(memory_freep) char *dotted = id_dotted(named);
+    CLEANUP(memory_freep) char *kept = text_make("%s/agents/%s/view", cli->home, dotted);
+    struct request request = { .method = "GET", .path = "/readyz" };
+
+    return access(kept, F_OK) == 0 ? 0 : center_ask(cli, &request, &answer);
+}
 
 int run_run(struct cli *cli, const struct arguments *arguments)
 {
@@ -21,6 +34,12 @@ int run_run(struct cli *cli, const struct arguments *arguments)
         return complain(cli, EXIT_USAGE, "run needs --as RESOURCE");
     }
     r = id_parse(cli, as, &named);
+    if (!r && strcmp(named.kind->layer, "hardware") == 0) {
+        return complain(cli, EXIT_USAGE,
+                        "%s runs no program: the center starts its agent, which drives the device",
+                        as);
+    }
+    r = r ? r : rules_check(cli, &named);
     r = r ? r : companion_find(cli, "rhodes-agent", X_OK, &path);
     if (r) {
         return r;

@@ -68,8 +68,9 @@ const struct verb verbs[] = {
       { { 0, "as", "RESOURCE", "call in the name of this resource, under its rules", false },
         { 0, "timeout", "D", "deadline of the call (default: what the link says)", false },
         { 0, "trace", NULL, "show the time per hop", false } }, call_run },
-    { "run", "-- COMMAND [ARGUMENT]...", 1, -1, VERB_REST, "Run a command as the program of a resource",
-      "Starts the agent of the resource, which starts the command. The exit status is the command's.",
+    { "run", "-- COMMAND [ARGUMENT]...", 1, -1, VERB_REST | VERB_NEEDS, "Run a command as the program of a resource",
+      "Starts the agent of the resource, which starts the command. The exit status is the command's; 127 when there is no\n"
+      "such command. Without a center it goes on by the rules that the agent kept from the last time.",
       "rhodes run --as application/httpclient -- ./httpclient --url /",
       { { 0, "as", "RESOURCE", "the resource that the command is", false } }, run_run },
     { "agent list", "", 0, 0, VERB_OUTPUT, "List the agents, and whether they have the rules in force", NULL,

@@ -9,6 +9,7 @@ import re
 import select
 import socket
 import socketserver
+import subprocess
 import threading
 import time
 
@@ -102,6 +103,8 @@ USAGE = [
     (("call", "service/tcp", "f", "--timeout", "5"), "--timeout is a duration"),
     (("run", "--", "true"), "--as RESOURCE"),
     (("run", "--as", "x", "--", "true"), "LAYER/NAME"),
+    (("run", "--as", "hardware/nic0", "--", "true"), "hardware/nic0 runs no program"),
+    (("call", "service/a", "f", "--as", "service/a"), "leave --as out"),
     (("events", "--limit", "many"), "--limit is a number"),
     (("api", "get", "/"), "capital letters"),
     (("api", "GET", "v1"), "begins with '/'"),
@@ -134,7 +137,6 @@ def test_explain_knows_codes_names_and_verdicts(rhodes):
 
 def test_what_cannot_be_printed_is_no_success(rhodes, stage):
     with open("/dev/full", "w") as full:
-        import subprocess
         done = subprocess.run([stage / "bin" / "rhodes", "help"], stdout=full, stderr=subprocess.PIPE, env=rhodes.env)
     assert done.returncode == 1 and b"standard output" in done.stderr
 
@@ -144,11 +146,18 @@ def test_what_cannot_be_printed_is_no_success(rhodes, stage):
 @pytest.mark.parametrize("words", [("status",), ("get",), ("matrix",), ("agent", "list"), ("events",), ("events", "-f"),
                                    ("layer", "show"), ("api", "GET", "/livez"), ("delete", "service/x"),
                                    ("link", "deny", "service/a", "driver/b"), ("describe", "service/a"),
-                                   ("call", "service/a", "f")], ids=" ".join)
+                                   ("call", "service/a", "f"), ("run", "--as", "service/a", "--", "true")], ids=" ".join)
 def test_no_center_is_status_6_and_says_what_to_type(rhodes, words):
     result = rhodes(*words)
     assert result.code == 6 and result.out == ""
     assert result.err == f"rhodes: no center at {rhodes.home}; start one with: rhodes up\n"
+
+
+def test_run_goes_on_without_the_center_by_the_rules_that_it_keeps(rhodes, write):
+    with running(rhodes):
+        rhodes.ok("apply", "-f", write("net.yaml", NET))
+        rhodes.ok("run", "--as", "driver/netdriver", "--", "/bin/true")
+    assert rhodes("run", "--as", "driver/netdriver", "--", "/bin/sh", "-c", "exit 7").code == 7
 
 
 def test_down_without_a_center_is_done(rhodes):
@@ -454,7 +463,7 @@ def test_a_call_takes_its_types_from_the_callee(calculator, write):
     assert call("turn", f"data=@{write('x', b'xyz')}", "times=null").json == "zyx"
     assert call("nothing").out == "done\n"
     wrong = call("add", "2", "x")
-    assert wrong.code == 1 and "b: s32 is expected" in wrong.err and "add: func(a: s32, b: s32) -> s32" in wrong.err
+    assert wrong.code == 1 and "b: s32 is expected" in wrong.err and "service/calculator provides add: func(a: s32, b: s32) -> s32" in wrong.err
     assert call("sub", "1", "2").code == 1
 
 
@@ -487,6 +496,13 @@ def test_a_call_in_the_name_of_another_obeys_the_rules(calculator):
 def test_a_call_without_an_agent_says_so(registered):
     result = registered("call", "service/tcp", "connect", "{}")
     assert result.code == 1 and "no agent of service/tcp is running" in result.err, result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
+def test_a_call_at_a_home_of_another_account_is_not_told_as_no_center(registered):
+    command = [registered.stage / "bin" / "rhodes", "call", "service/tcp", "connect", "{}"]
+    done = subprocess.run(command, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True, env=registered.env)
+    assert done.returncode == 1 and "Permission denied" in done.stderr, done.stderr
 
 
 def test_run_has_the_commands_status_and_streams(registered):
