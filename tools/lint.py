@@ -83,7 +83,7 @@ def check_tidy() -> list[str]:
 def check_cppcheck() -> list[str]:
     code, out = run(["cppcheck", "--quiet", "--error-exitcode=1", "--enable=warning,portability", "--std=c11", "-j2",
                      "--inline-suppr", "--suppressions-list=tools/cppcheck.txt", "-D_GNU_SOURCE", "-Iinclude", "-Isrc",
-                     "-Iprotocol", "--suppress=*:*/test_*", "src"])
+                     "-Iprotocol", "--include=/usr/include/x86_64-linux-gnu/sys/queue.h", "--suppress=*:*/test_*", "src"])
     return [out] if code else []
 
 

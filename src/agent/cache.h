@@ -16,8 +16,8 @@
 struct rules {
     _Atomic unsigned references;
     struct view *view;
-    struct wit_function *
-        *functions; /* the own ones, parsed: the same order as view->self.functions */
+    /* The own ones, parsed: the same order as view->self.functions. */
+    struct wit_function **functions;
 };
 
 /* Prepares a view (its reference is taken, also on an error). INVALID with a sentence in

@@ -18,8 +18,8 @@ struct request {
     const char *text;           /* the body as it is, when `body` is NULL */
     const char *const *headers; /* more headers, ends with NULL; or NULL */
     uint64_t wait_ns; /* how long it may take; 0: ANSWER_WAIT_NS_DEFAULT; UINT64_MAX: for ever */
-    const char *
-        waiting; /* on a terminal, after half a second: what it waits for; NULL: nothing is shown */
+    /* What is shown on a terminal after half a second of waiting; NULL: nothing. */
+    const char *waiting;
     /* Gets the body of a 2xx answer piece by piece instead of having it collected; not 0: stop, as
      * if it had ended. */
     int (*on_piece)(const char *piece, size_t bytes, void *data);

@@ -64,9 +64,9 @@ size_t staging_objects(const struct staging *s, const struct staged_object **ret
 /* The ids of the registered resources whose view changes by this staging (sorted, each once); what it deletes is not
  * among them. */
 size_t staging_affected(const struct staging *s, const char *const **ret);
-void catalog_keep(struct catalog *c,
-                  struct staging *s); /* frees s; the catalog is at the new revision */
-void catalog_undo(struct catalog *c, struct staging *s); /* frees s; the catalog is as it was */
+/* Both free s. The catalog is at the new revision, or as it was. */
+void catalog_keep(struct catalog *c, struct staging *s);
+void catalog_undo(struct catalog *c, struct staging *s);
 
 /* Borrowed until the next change. NULL when there is none. */
 const struct object *catalog_find(const struct catalog *c, enum kind kind, const char *name);

@@ -32,8 +32,8 @@ enum kind {
 const char *layer_name(enum layer layer); /* "application" ... */
 char layer_letter(enum layer layer);      /* 'A' 'S' 'D' 'H', the paper's sets */
 const char *kind_name(enum kind kind);    /* "Application" ... as in manifests */
-const char *kind_collection(
-    enum kind kind); /* "applications", "services", "drivers", "hardware", "links", "hierarchies" */
+/* "applications", "services", "drivers", "hardware", "links", "hierarchies" */
+const char *kind_collection(enum kind kind);
 int kind_from_name(const char *text, enum kind *ret) MUST_CHECK;       /* NOT_FOUND */
 int kind_from_collection(const char *text, enum kind *ret) MUST_CHECK; /* NOT_FOUND */
 

@@ -84,8 +84,8 @@ struct object {
     char name[LINK_NAME_BYTES_MAX];      /* of a link: CALLER:CALLEE */
     uint64_t revision, revision_created; /* 0 until the catalog commits it */
     struct object *source; /* owns what the fields point to; NULL: this object itself */
-    json_t *
-        body; /* normalised {apiVersion, kind, metadata: {name, labels}, spec}; no revisions in it */
+    /* Normalised {apiVersion, kind, metadata: {name, labels}, spec}; no revisions in it. */
+    json_t *body;
     union {
         struct resource resource;
         struct link link;

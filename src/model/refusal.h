@@ -44,7 +44,7 @@ enum rhodes_verdict problem_verdict(enum problem problem);
 const char *problem_title(enum problem problem);
 const char *problem_hint(enum problem problem);
 const char *problem_code(enum problem problem); /* "RH1003" */
-int problem_status(
-    enum problem problem); /* HTTP status of its verdict, or its own where the table says */
+/* HTTP status of its verdict, or its own where the table says. */
+int problem_status(enum problem problem);
 
 #endif

@@ -44,14 +44,14 @@ enum wit_kind {
 
 struct wit_type {
     enum wit_kind kind;
-    uint32_t bytes,
-        align; /* canonical ABI, 32-bit offsets: string and list are {u32 offset, u32 count} */
+    /* Canonical ABI with 32-bit offsets: string and list are {u32 offset, u32 count}. */
+    uint32_t bytes, align;
     uint32_t members_count; /* record, tuple, enum: members; list, option: 1 */
-    struct wit_type *
-        *members; /* types: record, tuple, list (the element), option (the payload); enum: NULL */
+    /* Types: of record, tuple, list (the element), option (the payload); enum: NULL. */
+    struct wit_type **members;
     char **names; /* record, enum: names; else NULL */
-    uint32_t *
-        offsets; /* record, tuple: of each member from the start; option: offsets[0] of the payload */
+    /* Record, tuple: of each member from the start; option: offsets[0] of the payload. */
+    uint32_t *offsets;
 };
 
 struct wit_function {
