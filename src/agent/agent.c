@@ -474,7 +474,8 @@ int agent_run(const struct agent_options *options)
         r = streams_part(a);
     }
     if (r) {
-        return say(options, r); /* the process ends here, and with it what was half made */
+        free(a); /* no thread has begun; what else was half made ends with the process */
+        return say(options, r);
     }
     log_write(LOG_INFO, "agent.started", "resource=%s pid=%d managed=%d", options->resource,
               (int)getpid(), options->managed);
