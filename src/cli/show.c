@@ -27,16 +27,53 @@ static void quoted_print(FILE *out, const char *text)
     }
 }
 
-static void json_print(struct cli *cli, const json_t *value)
+static void line_begin(FILE *out, unsigned depth)
 {
-    CLEANUP(memory_freep) char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    fprintf(out, "\n%*s", (int)(2 * depth), "");
+}
 
-    if (!text) {
-        complain(cli, 0, "the answer cannot be written as JSON");
+static void scalar_print(FILE *out, const json_t *value)
+{
+    CLEANUP(memory_freep)
+    char *text = json_is_real(value) ? text_real(json_real_value(value))
+                                     : json_dumps(value, JSON_ENCODE_ANY);
+
+    quoted_print(out, text ? text : "null");
+}
+
+/* As jansson writes it, but for real numbers: it has one precision for all, and 0.1 would come out
+ * as 0.10000000000000001. Recursion: the value came through a decoder with a bound on depth. */
+static void json_print(FILE *out, const json_t *value, unsigned depth)
+{
+    const char *name, *between = "";
+    json_t *member;
+    size_t i;
+
+    if (json_object_size(value) == 0 && json_array_size(value) == 0) {
+        scalar_print(out, value);
         return;
     }
-    quoted_print(cli->out, text);
-    fputc('\n', cli->out);
+    fputc(json_is_object(value) ? '{' : '[', out);
+    json_object_foreach((json_t *)(uintptr_t)value, name, member)
+    {
+        json_t *key = json_string(name);
+
+        fputs(between, out);
+        line_begin(out, depth + 1);
+        scalar_print(out, key);
+        fputs(": ", out);
+        json_print(out, member, depth + 1);
+        json_decref(key);
+        between = ",";
+    }
+    json_array_foreach(value, i, member)
+    {
+        fputs(i ? "," : "", out);
+        line_begin(out, depth + 1);
+        json_print(out, member, depth + 1);
+    }
+    line_begin(out, depth);
+    fputc(json_is_object(value) ? '}' : ']', out);
 }
 
 void show_value(struct cli *cli, const json_t *value)
@@ -44,7 +81,8 @@ void show_value(struct cli *cli, const json_t *value)
     CLEANUP(memory_freep) char *yaml = NULL;
 
     if (cli->output != OUTPUT_YAML) {
-        json_print(cli, value);
+        json_print(cli->out, value, 0);
+        fputc('\n', cli->out);
         return;
     }
     yaml = yaml_make(value);
@@ -63,7 +101,7 @@ void show_items(struct cli *cli, const json_t *items)
     if (cli->output != OUTPUT_YAML) {
         json_t *list = json_pack("{s:O}", "items", items);
 
-        json_print(cli, list);
+        show_value(cli, list);
         json_decref(list);
         return;
     }

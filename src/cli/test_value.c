@@ -345,7 +345,35 @@ static void arguments_are_json_or_names_and_values(void **state)
     words_refused(WORDS("a", "mac=b"), "", "given twice");
     words_refused(WORDS("{\"mtu\":"), "", "not JSON");
     words_refused(WORDS("[1]"), "", "3 values are expected");
+    words_refused(WORDS("a=b=c"), "",
+                  "no parameter 'a'; a value that holds '=' is written mac=a=b=c");
     words_refused(WORDS("mac=a"), "", "'mtu' is missing");
+}
+
+static void one_list_is_told_from_the_list_of_all_values(void **state)
+{
+    static const struct rhodes_type *const members[] = { &t_words };
+    static const char *const names[] = { "words" };
+    static const struct rhodes_type one = { RHODES_RECORD, 1, members, names };
+    static const char *const wrong[][2] = {
+        { "[\"a\",\"b\"]", "one value is expected, not 2; the list itself is written words=[...]" },
+        { "[]", "one value is expected, not 0; the list itself is written words=[...]" },
+    };
+    const char *const more[] = { "[\"a\"]", "b" };
+    struct rhodes_writer w = { 0 };
+    struct value_why why = { 0 };
+
+    assert_int_equal(words_put(&w, &one, WORDS("[[\"a\"]]"), &why), 0);
+    assert_int_equal(words_put(&w, &one, WORDS("words=[\"a\"]"), &why), 0);
+    assert_string_equal(w.note, "list=1 string=a } list=1 string=a } ");
+    for (size_t i = 0; i < 2; i++) {
+        why = (struct value_why){ 0 };
+        assert_int_equal(words_put(&w, &one, &wrong[i][0], 1, &why), RHODES_INVALID);
+        assert_string_equal(why.text, wrong[i][1]);
+    }
+    assert_int_equal(words_put(&w, &one, more, 2, &why), RHODES_INVALID);
+    assert_string_equal(why.text, "one value is expected, 'b' is one more; the list itself is "
+                                  "written words=[...]");
 }
 
 static void gets_as(const struct rhodes_type *type, const char *const *script, const char *expected)
@@ -372,6 +400,7 @@ static void results_become_json(void **state)
     gets_as(&t_u64, SCRIPT("9223372036854775807"), "9223372036854775807");
     gets_as(&t_u64, SCRIPT("9223372036854775808"), "\"9223372036854775808\"");
     gets_as(&t_f64, SCRIPT("nan"), "\"nan\"");
+    gets_as(&t_f64, SCRIPT("0.25"), "0.25");
     gets_as(&t_f32, SCRIPT("-inf"), "\"-inf\"");
     gets_as(&t_char, SCRIPT("0x1f600"), "\"😀\"");
     gets_as(&t_char, SCRIPT("0xe9"), "\"é\"");
@@ -386,6 +415,40 @@ static void results_become_json(void **state)
     gets_as(&t_tuple, SCRIPT("1", "a"), "[1,\"a\"]");
     gets_as(&t_maybe2, SCRIPT("1", "0"), "{\"some\":null}");
     gets_as(&t_maybe2, SCRIPT("0"), "null");
+}
+
+static double f32_gotten(const char *text)
+{
+    struct rhodes_reader r = { (const char *const[]){ text, "!" } };
+    json_t *value = NULL;
+    double number;
+
+    assert_int_equal(value_get(&r, &t_f32, &value), 0);
+    number = json_real_value(value);
+    json_decref(value);
+    return number;
+}
+
+static void real_is(double number, const char *expected)
+{
+    CLEANUP(memory_freep) char *text = text_real(number);
+
+    assert_string_equal(text, expected);
+    assert_true(strtod(text, NULL) == number);
+}
+
+static void numbers_are_as_short_as_they_can_be(void **state)
+{
+    real_is(0.1, "0.1");
+    real_is(0.1 + 0.2, "0.30000000000000004");
+    real_is(-0.0, "-0.0");
+    real_is(7, "7.0");
+    real_is(1e300, "1e+300");
+    real_is(5e-324, "4.94065645841247e-324");
+    real_is(1.7976931348623157e308, "1.7976931348623157e+308");
+    assert_true(f32_gotten("0.1") == 0.1);
+    assert_true(f32_gotten("16777216") == 16777216.0);
+    assert_true(f32_gotten("3.4028235e38") == 3.4028235e38);
 }
 
 static void a_reader_that_fails_in_the_middle_leaves_nothing(void **state)
@@ -406,7 +469,9 @@ int main(void)
         isolated_test(bytes_are_texts_hex_or_files),
         isolated_test(containers_are_put_and_errors_say_where),
         isolated_test(arguments_are_json_or_names_and_values),
+        isolated_test(one_list_is_told_from_the_list_of_all_values),
         isolated_test(results_become_json),
+        isolated_test(numbers_are_as_short_as_they_can_be),
         isolated_test(a_reader_that_fails_in_the_middle_leaves_nothing),
     };
 

@@ -134,6 +134,19 @@ PRINTF_LIKE(2, 0) static void line_put(FILE *out, const char *format, va_list ar
     fputc('\n', out);
 }
 
+char *text_real(double number)
+{
+    char text[40];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, number);
+        if (strtod(text, NULL) == number) {
+            break;
+        }
+    }
+    return text_make("%s%s", text, text[strcspn(text, ".e")] ? "" : ".0");
+}
+
 void say(FILE *out, const char *format, ...)
 {
     va_list arguments;

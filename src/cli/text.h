@@ -25,6 +25,10 @@ bool point_is_plain(uint32_t point);
 /* The escaped form of `text`, for the caller to free. */
 char *text_escape(const char *text, size_t bytes);
 
+/* A decimal of 15 to 17 digits, as few as read back as this finite number, with a '.' or an 'e' in it; for the
+ * caller to free. */
+char *text_real(double number);
+
 /* Prints one line: formats, escapes everything in it, adds the newline. */
 void say(FILE *out, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The same on cli->err after "rhodes: ", the first word in red on a terminal; returns `code`. */

@@ -117,6 +117,20 @@ static json_t *float_json(double v)
     return isfinite(v) ? json_real(v) : json_string(isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
+/* The nearest f64 to the shortest decimal that is this f32, so that 0.1 stays 0.1. */
+static double float_widen(float v)
+{
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)v);
+        if (strtof(text, NULL) == v) {
+            break;
+        }
+    }
+    return strtod(text, NULL);
+}
+
 static json_t *char_json(uint32_t point)
 {
     char text[5] = { 0 };
@@ -178,7 +192,7 @@ static int any_get(struct rhodes_reader *reader, const struct rhodes_type *type,
         GET(RHODES_S16, s16(reader, &v.s16), json_integer(v.s16));
         GET(RHODES_S32, s32(reader, &v.s32), json_integer(v.s32));
         GET(RHODES_S64, s64(reader, &v.s64), json_integer(v.s64));
-        GET(RHODES_F32, f32(reader, &v.f32), float_json((double)v.f32));
+        GET(RHODES_F32, f32(reader, &v.f32), float_json(float_widen(v.f32)));
         GET(RHODES_F64, f64(reader, &v.f64), float_json(v.f64));
         GET(RHODES_CHAR, char(reader, &v.u32), char_json(v.u32));
         GET(RHODES_STRING, string(reader, &text, &bytes), json_stringn(text, bytes));

@@ -252,6 +252,27 @@ static bool field_exists(const struct rhodes_type *type, const char *name, size_
     return false;
 }
 
+/* As many values as `type` has members are expected, and `format` says how many there are. Where the
+ * one member is itself a list, the two are easily mixed up. */
+PRINTF_LIKE(3, 4)
+static int count_refuse(struct value_why *why, const struct rhodes_type *type, const char *format,
+                        ...)
+{
+    uint32_t count = rhodes_type_count(type);
+    const char *name = rhodes_type_name(type, 0);
+    bool list = count == 1 && name && rhodes_type_kind(rhodes_type_member(type, 0)) == RHODES_LIST;
+    char given[100], all[24];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(given, sizeof(given), format, arguments);
+    va_end(arguments);
+    snprintf(all, sizeof(all), "%u values are", count);
+    return refuse(why, "%s expected%s%s%.40s%s", count == 1 ? "one value is" : all, given,
+                  list ? "; the list itself is written " : "", list ? name : "",
+                  list ? "=[...]" : "");
+}
+
 /* The members of a record, a tuple or the parameters, from an object (record) or a list. Begin and
  * end are the caller's. */
 static int members_put(struct rhodes_writer *w, const struct rhodes_type *type, const json_t *value,
@@ -269,7 +290,7 @@ static int members_put(struct rhodes_writer *w, const struct rhodes_type *type, 
         }
     }
     if (json_is_array(value) && json_array_size(value) != count) {
-        return refuse(why, "%u values are expected, not %zu", count, json_array_size(value));
+        return count_refuse(why, type, ", not %zu", json_array_size(value));
     }
     for (uint32_t i = 0; !r && i < count; i++) {
         const struct rhodes_type *of = rhodes_type_member(type, i);
@@ -431,11 +452,14 @@ static int word_read(const struct rhodes_type *parameters, const char *word, uin
     json_t *value;
 
     if (named && !field_exists(parameters, word, bytes, &at)) {
-        return refuse(why, "there is no parameter '%.*s'", (int)(bytes < 64 ? bytes : 64), word);
+        name = rhodes_type_name(parameters, at);
+        return refuse(why, "there is no parameter '%.*s'%s%s%s%.32s",
+                      (int)(bytes < 64 ? bytes : 64), word,
+                      name ? "; a value that holds '=' is written " : "", name ? name : "",
+                      name ? "=" : "", name ? word : "");
     }
     if (!named && at >= rhodes_type_count(parameters)) {
-        return refuse(why, "%u values are expected, '%.64s' is one more",
-                      rhodes_type_count(parameters), word);
+        return count_refuse(why, parameters, ", '%.64s' is one more", word);
     }
     *position += !named;
     name = rhodes_type_name(parameters, at);

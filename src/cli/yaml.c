@@ -94,7 +94,9 @@ static struct fy_node *text_node(struct fy_document *d, const char *text, size_t
 
 static struct fy_node *number_node(struct fy_document *d, const json_t *value)
 {
-    CLEANUP(memory_freep) char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    CLEANUP(memory_freep)
+    char *text = json_is_real(value) ? text_real(json_real_value(value))
+                                     : json_dumps(value, JSON_ENCODE_ANY);
 
     return text ? plain_make(d, text, strlen(text)) : NULL;
 }

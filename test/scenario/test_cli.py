@@ -156,7 +156,8 @@ def test_no_center_is_status_6_and_says_what_to_type(rhodes, words):
 def test_run_goes_on_without_the_center_by_the_rules_that_it_keeps(rhodes, write):
     with running(rhodes):
         rhodes.ok("apply", "-f", write("net.yaml", NET))
-        rhodes.ok("run", "--as", "driver/netdriver", "--", "/bin/true")
+        kept = rhodes.home / "agents" / "driver.netdriver" / "view"
+        rhodes.ok("run", "--as", "driver/netdriver", "--", "/bin/sh", "-c", f"until [ -e '{kept}' ]; do sleep 0.02; done")
     assert rhodes("run", "--as", "driver/netdriver", "--", "/bin/sh", "-c", "exit 7").code == 7
 
 
@@ -432,6 +433,12 @@ with rhodes.open() as session:
     @session.serve("turn: func(data: list<u8>, times: option<u32>) -> list<u8>")
     def turn(data, times):
         return bytes(data)[::-1] * (times or 1)
+    @session.serve("half: func(x: f64) -> f64")
+    def half(x):
+        return x / 2
+    @session.serve("pair: func(list: list<u16>, x: f32) -> record{list: list<u16>, x: f32}")
+    def pair(list, x):
+        return {"list": list, "x": x}
     @session.serve("nothing: func()")
     def nothing():
         pass
@@ -442,7 +449,8 @@ with rhodes.open() as session:
 @pytest.fixture
 def calculator(center, write):
     run = {"exec": ["/usr/bin/python3", str(write("server.py", SERVER))], "env": {"PYTHONPATH": f"{center.stage}/lib/python3"}}
-    functions = [{"function": text} for text in ("add: func(a: s32, b: s32) -> s32", "nothing: func()",
+    functions = [{"function": text} for text in ("add: func(a: s32, b: s32) -> s32", "nothing: func()", "half: func(x: f64) -> f64",
+                                                 "pair: func(list: list<u16>, x: f32) -> record{list: list<u16>, x: f32}",
                                                  "turn: func(data: list<u8>, times: option<u32>) -> list<u8>")]
     center.ok("apply", "-f", "-", stdin="\n---\n".join(json.dumps(d) for d in [
         {"apiVersion": "rhodes/v1", "kind": "Service", "metadata": {"name": "calculator"}, "spec": {"provides": functions, "run": run}},
@@ -462,6 +470,10 @@ def test_a_call_takes_its_types_from_the_callee(calculator, write):
     assert call("turn", "hex:00ff", "2").json == "hex:ff00ff00"
     assert call("turn", f"data=@{write('x', b'xyz')}", "times=null").json == "zyx"
     assert call("nothing").out == "done\n"
+    assert call("half", "0.2").out == call("half", "0.2", "-o", "yaml").out == "0.1\n"
+    assert call("half", "2").out == "1.0\n" and float(call("half", "0.6").out) == 0.3
+    assert call("pair", "[]", "0.1").out == '{\n  "list": [],\n  "x": 0.1\n}\n'
+    assert call("pair", "list=[7, 8]", "x=-1e-30").out == '{\n  "list": [\n    7,\n    8\n  ],\n  "x": -1e-30\n}\n'
     wrong = call("add", "2", "x")
     assert wrong.code == 1 and "b: s32 is expected" in wrong.err and "service/calculator provides add: func(a: s32, b: s32) -> s32" in wrong.err
     assert call("sub", "1", "2").code == 1
