@@ -10,6 +10,8 @@
 #include "cli/show.h"
 #include "cli/text.h"
 
+#define WAIT_NS_MAX (300 * NS_PER_S) /* the center's own limit */
+
 static void results_print(struct cli *cli, const json_t *answer)
 {
     const json_t *results = json_object_get(answer, "results");
@@ -124,10 +126,9 @@ int wait_parse(struct cli *cli, const struct arguments *arguments, uint64_t *ret
 {
     const char *wait = option_value(arguments, "wait", "5s");
 
-    if (duration_parse(wait, ret_ns) || *ret_ns > 3600 * NS_PER_S) {
+    if (duration_parse(wait, ret_ns) || *ret_ns > WAIT_NS_MAX) {
         return complain(cli, EXIT_USAGE,
-                        "--wait is a duration of at most an hour, such as 500ms or 5s, not '%s'",
-                        wait);
+                        "--wait is a duration of at most 5m, such as 500ms or 5s, not '%s'", wait);
     }
     return 0;
 }

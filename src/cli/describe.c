@@ -136,29 +136,48 @@ static void edges_print(struct cli *cli, const char *title, const json_t *edges,
     table_deinit(&t);
 }
 
-static void agent_print(struct cli *cli, const json_t *agent)
+/* What an agent that has ended last said of its rules and its program is old news: left out. */
+static void agent_live_print(struct cli *cli, const char *dotted, const json_t *agent)
 {
-    const json_t *program = json_object_get(agent, "program"),
-                 *counters = json_object_get(agent, "counters");
-    const json_t *rejected = json_object_get(agent, "rejected");
+    const json_t *program = json_object_get(agent, "program");
+    const char *state = json_text(program, "state");
     bool in_sync = json_flag(agent, "inSync");
+    unsigned long long pid = json_number(program, "pid");
 
-    head_print(cli, "agent");
-    say(cli->out, "  %s since %s, pid %llu, %llu restarts, %s", json_text(agent, "state"),
-        json_text(agent, "since"), (unsigned long long)json_number(agent, "pid"),
-        (unsigned long long)json_number(agent, "restarts"),
-        json_flag(agent, "managed") ? "started by the center" : "started by a person");
     say(cli->out, "  %s: revision %llu applied, %llu pushed, %llu wanted",
         in_sync ? "in sync" : "NOT in sync", (unsigned long long)json_number(agent, "applied"),
         (unsigned long long)json_number(agent, "pushed"),
         (unsigned long long)json_number(agent, "wanted"));
+    if (pid) {
+        say(cli->out, "  program %s, pid %llu", state, pid);
+    } else if (strcmp(state, "failed") == 0) {
+        say(cli->out, "  program failed; why: rhodes events, %s/agents/%s/program.log", cli->home,
+            dotted);
+    } else {
+        say(cli->out, "  program %s", state);
+    }
+}
+
+static void agent_print(struct cli *cli, const char *dotted, const json_t *agent)
+{
+    const char *state = json_text(agent, "state");
+    bool ended = strcmp(state, "stopped") == 0 || strcmp(state, "lost") == 0;
+    const json_t *counters = json_object_get(agent, "counters");
+    const json_t *rejected = json_object_get(agent, "rejected");
+
+    head_print(cli, "agent");
+    say(cli->out, "  %s since %s, %s %llu, %llu restarts, %s", state, json_text(agent, "since"),
+        ended ? "was pid" : "pid", (unsigned long long)json_number(agent, "pid"),
+        (unsigned long long)json_number(agent, "restarts"),
+        json_flag(agent, "managed") ? "started by the center" : "started by a person");
+    if (!ended) {
+        agent_live_print(cli, dotted, agent);
+    }
     if (rejected) {
         say(cli->out, "  refuses revision %llu: %s: %s",
             (unsigned long long)json_number(rejected, "revision"), json_text(rejected, "verdict"),
             json_text(rejected, "reason"));
     }
-    say(cli->out, "  program %s, pid %llu", json_text(program, "state"),
-        (unsigned long long)json_number(program, "pid"));
     say(cli->out,
         "  calls: %llu out, %llu in, %llu refused, %llu failed, %llu timed out, %llu changes of "
         "protocol",
@@ -245,7 +264,9 @@ static void all_print(struct cli *cli, const struct named *named, const char *id
     edges_print(cli, "calls", json_object_get(all, "calls"), "callee");
     edges_print(cli, "called by", json_object_get(all, "calledBy"), "caller");
     if (json_is_object(agent)) {
-        agent_print(cli, agent);
+        CLEANUP(memory_freep) char *dotted = id_dotted(named);
+
+        agent_print(cli, dotted, agent);
     } else if (named->kind->layer) {
         head_print(cli, "agent");
         say(cli->out, "  none; start one with: rhodes run --as %s -- COMMAND", id);

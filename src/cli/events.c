@@ -10,6 +10,7 @@
 #include "cli/text.h"
 
 #define EVENT_BYTES_MAX (1u << 20)
+#define EVENTS_MAX      1000 /* the center's own limit */
 
 struct stream {
     struct cli *cli;
@@ -104,8 +105,10 @@ int events_run(struct cli *cli, const struct arguments *arguments)
     size_t i;
     int r;
 
-    if (*limit == 0 || strlen(limit) > 6 || strspn(limit, "0123456789") != strlen(limit)) {
-        return complain(cli, EXIT_USAGE, "--limit is a number, not '%s'", limit);
+    if (*limit == 0 || strlen(limit) > 6 || strspn(limit, "0123456789") != strlen(limit) ||
+        strtoul(limit, NULL, 10) > EVENTS_MAX) {
+        return complain(cli, EXIT_USAGE, "--limit is a number from 0 to %d, not '%s'", EVENTS_MAX,
+                        limit);
     }
     if (option_given(arguments, "follow")) {
         return events_follow(cli, limit);

@@ -12,13 +12,29 @@ static const char *const layers[] = { "application", "service", "driver", "hardw
 
 static const struct named hierarchy = { &kinds[5], "default" };
 
+/* Where the edge stands in the list, or its size when it is not there. */
+static size_t edge_index(const json_t *edges, const char *from, const char *to)
+{
+    size_t i;
+    json_t *edge;
+
+    json_array_foreach(edges, i, edge)
+    {
+        if (strcmp(json_text(edge, "from"), from) == 0 && strcmp(json_text(edge, "to"), to) == 0) {
+            return i;
+        }
+    }
+    return json_array_size(edges);
+}
+
 static void rule_print(struct cli *cli, const json_t *object)
 {
     const json_t *spec = json_object_get(object, "spec"), *edges = json_object_get(spec, "edges");
     bool strict = strcmp(json_text(spec, "mode"), "strict") == 0;
+    size_t count = json_array_size(edges), i;
+    bool added = false;
     struct table t;
     json_t *edge;
-    size_t i;
 
     say(cli->out, "mode %s (revision %llu): a layer calls %s", strict ? "strict" : "below",
         (unsigned long long)json_number(json_object_get(object, "metadata"), "revision"),
@@ -33,14 +49,19 @@ static void rule_print(struct cli *cli, const json_t *object)
         table_put(&t, "%s", layers[from]);
         table_ink(&t, INK_BOLD);
         for (size_t to = 0; to < LAYERS; to++) {
-            bool allowed = strict ? to == from + 1 : to > from;
+            bool by_mode = strict ? to == from + 1 : to > from,
+                 by_edge = !by_mode && edge_index(edges, layers[from], layers[to]) < count;
 
-            table_put(&t, "%s", allowed ? "1" : ".");
-            table_ink(&t, allowed ? INK_GREEN : INK_DIM);
+            added = added || by_edge;
+            table_put(&t, "%s", by_mode ? "1" : by_edge ? "+" : ".");
+            table_ink(&t, by_mode || by_edge ? INK_GREEN : INK_DIM);
         }
     }
     table_print(&t, cli);
     table_deinit(&t);
+    if (added) {
+        say(cli->out, "rows call columns: 1 by the mode, + by an added edge");
+    }
     json_array_foreach(edges, i, edge)
     {
         say(cli->out, "and %s -> %s%s", json_text(edge, "from"), json_text(edge, "to"),
@@ -84,21 +105,6 @@ static int ends_parse(struct cli *cli, const char *text, char **ret_from, char *
     *ret_from = text_make("%.*s", (int)(colon - text), text);
     *ret_to = text_copy(colon + 1);
     return 0;
-}
-
-/* Where the edge stands in the list, or its size when it is not there. */
-static size_t edge_index(const json_t *edges, const char *from, const char *to)
-{
-    size_t i;
-    json_t *edge;
-
-    json_array_foreach(edges, i, edge)
-    {
-        if (strcmp(json_text(edge, "from"), from) == 0 && strcmp(json_text(edge, "to"), to) == 0) {
-            return i;
-        }
-    }
-    return json_array_size(edges);
 }
 
 static int edge_change(struct cli *cli, json_t *edges, const char *text, bool add, bool upcall)

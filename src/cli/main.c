@@ -74,7 +74,7 @@ static int usage_error(struct cli *cli, const struct arguments *arguments, const
     return EXIT_USAGE;
 }
 
-static int verb_run(struct cli *cli, const struct arguments *arguments, char **argv)
+static int verb_run(struct cli *cli, const struct arguments *arguments)
 {
     int r;
 
@@ -83,9 +83,7 @@ static int verb_run(struct cli *cli, const struct arguments *arguments, char **a
         return EXIT_DONE;
     }
     if (!arguments->verb && arguments->help) {
-        bool group = argv[1][0] != '-';
-
-        help_list_print(cli->out, group ? argv[1] : NULL);
+        help_list_print(cli->out, arguments->group);
         return EXIT_DONE;
     }
     if (!arguments->verb) {
@@ -116,7 +114,7 @@ int main(int argc, char **argv)
     r = arguments_parse(argc, argv, verbs, &arguments, &why);
     cli.output = output_from(arguments.output);
     cli.quiet = arguments.quiet;
-    r = r ? usage_error(&cli, &arguments, why) : verb_run(&cli, &arguments, argv);
+    r = r ? usage_error(&cli, &arguments, why) : verb_run(&cli, &arguments);
     if ((fflush(stdout) || ferror(stdout)) && r == EXIT_DONE) {
         r = complain(&cli, EXIT_FAILED, "standard output cannot be written: %s",
                      rhodes_result_sentence(-errno));

@@ -268,9 +268,10 @@ static int verb_take(struct arguments *a, const struct verb *table, int argc, ch
         return 0;
     }
     group = group_words(table, first);
-    if (*group && second && (strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0)) {
+    if (*group && (second ? strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0 : a->help)) {
         *at = argc; /* `rhodes link --help`: the list of the group */
         a->help = true;
+        a->group = first;
         return 0;
     }
     if (*group) {
@@ -335,8 +336,13 @@ int arguments_parse(int argc, char *const *argv, const struct verb *table, struc
         const char *word = argv[at];
         int r = 0;
 
+        if (ended && !ret->verb) {
+            *ret_why = text_make("a verb stands before '--', not after it: '%s'", word);
+            return RHODES_INVALID;
+        }
+
         if (ended || word[0] != '-' || word[1] == 0 || option_passes(ret->verb, word)) {
-            if (!ret->verb && !ended) {
+            if (!ret->verb) {
                 r = verb_take(ret, table, argc, argv, &at, ret_why);
             } else {
                 ret->positional[ret->positional_count++] = word;

@@ -23,6 +23,7 @@ struct arguments {
     struct given *given;
     const char **positional; /* ends with NULL */
     bool help;
+    const char *group; /* `rhodes link --help`: the group whose list is wanted, or NULL */
     const char *home, *output;
     bool quiet;
 };

@@ -6,13 +6,30 @@
 #include "cli/show.h"
 #include "cli/text.h"
 
-static void status_print(struct cli *cli, const json_t *status)
+/* What the figures above do not tell: who is gone, and who did not come up. */
+static void trouble_put(struct table *t, const json_t *agent)
+{
+    const char *id = json_text(agent, "resource"), *state = json_text(agent, "state"),
+               *program = json_text(json_object_get(agent, "program"), "state");
+    bool gone = strcmp(state, "lost") == 0 || strcmp(state, "failed") == 0,
+         down = strcmp(state, "ready") == 0 && strcmp(program, "failed") == 0;
+
+    if (gone || down) {
+        table_put(t, "%s", gone ? state : program);
+        table_ink(t, INK_RED);
+        table_put(t, "%s of %s; rhodes describe %s", gone ? "agent" : "program", id, id);
+    }
+}
+
+static void status_print(struct cli *cli, const json_t *status, const json_t *agents_list)
 {
     const json_t *store = json_object_get(status, "store");
     unsigned long long agents = json_number(status, "agents"),
                        in_sync = json_number(status, "inSync");
     bool failed_store = strcmp(json_text(store, "state"), "ok") != 0;
     struct table t;
+    json_t *agent;
+    size_t i;
 
     table_init(&t, NULL, 2);
     table_put(&t, "center");
@@ -30,6 +47,10 @@ static void status_print(struct cli *cli, const json_t *status)
     table_put(&t, "%llu/%llu in sync%s", in_sync, agents,
               in_sync < agents ? "; rhodes agent list shows which are not" : "");
     table_ink(&t, in_sync < agents ? INK_YELLOW : INK_GREEN);
+    json_array_foreach(agents_list, i, agent)
+    {
+        trouble_put(&t, agent);
+    }
     table_print(&t, cli);
     table_deinit(&t);
 }
@@ -37,14 +58,18 @@ static void status_print(struct cli *cli, const json_t *status)
 int status_run(struct cli *cli, const struct arguments *arguments)
 {
     CLEANUP(answer_deinit) struct answer answer = { 0 };
+    CLEANUP(answer_deinit) struct answer agents = { 0 };
     int r = center_get(cli, "/v1/status", &answer);
 
+    if (!r && cli->output == OUTPUT_TABLE) {
+        r = center_get(cli, "/v1/agents", &agents);
+    }
     if (r) {
         return r;
     }
     switch (cli->output) {
     case OUTPUT_TABLE:
-        status_print(cli, answer.json);
+        status_print(cli, answer.json, json_object_get(agents.json, "items"));
         break;
     case OUTPUT_NAME:
         say(cli->out, "%s", json_text(answer.json, "home"));

@@ -77,7 +77,7 @@ const struct verb verbs[] = {
       "rhodes agent list", { { 0 } }, agent_list_run },
     { "events", "", 0, 0, VERB_OUTPUT, "Show what happened", "With -o json each event of -f is one line.",
       "rhodes events -f", { { 'f', "follow", NULL, "go on as events happen", false },
-        { 0, "limit", "N", "the last N events (default 100)", false } }, events_run },
+        { 0, "limit", "N", "the last N events, up to 1000 (default 100)", false } }, events_run },
     { "explain", "CODE", 1, 1, VERB_OUTPUT, "Explain a code (RH1013) or a verdict (DENIED)", NULL, "rhodes explain RH1013",
       { { 0 } }, explain_run },
     { "api", "METHOD PATH", 2, 2, 0, "Send one request to the REST API and print the answer as it is", NULL,

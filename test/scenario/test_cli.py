@@ -74,6 +74,13 @@ def test_every_verb_has_a_help_with_an_example_that_names_it(rhodes):
         assert "--home DIR" in by_option.out
 
 
+def test_a_group_has_a_help_wherever_the_option_stands(rhodes):
+    group = rhodes.ok("help", "link").out
+    assert "link deny" in group and "layer" not in group
+    for words in (("link", "--help"), ("link", "-h"), ("-h", "link"), ("--home", "/x", "link", "--help"), ("-q", "link", "-h")):
+        assert rhodes.ok(*words).out == group, words
+
+
 def test_the_reference_is_what_the_command_says(rhodes):
     assert (ROOT / "docs" / "cli.md").read_text() == rhodes.ok("help", "--markdown").out
 
@@ -105,7 +112,11 @@ USAGE = [
     (("run", "--as", "x", "--", "true"), "LAYER/NAME"),
     (("run", "--as", "hardware/nic0", "--", "true"), "hardware/nic0 runs no program"),
     (("call", "service/a", "f", "--as", "service/a"), "leave --as out"),
-    (("events", "--limit", "many"), "--limit is a number"),
+    (("events", "--limit", "many"), "--limit is a number from 0 to 1000, not 'many'"),
+    (("events", "--limit", "1001"), "--limit is a number from 0 to 1000, not '1001'"),
+    (("apply", "-f", "-", "--wait", "301s"), "--wait is a duration of at most 5m"),
+    (("--", "up"), "a verb stands before '--'"),
+    (("-q",), "usage: rhodes VERB"),
     (("api", "get", "/"), "capital letters"),
     (("api", "GET", "v1"), "begins with '/'"),
     (("up", "--store", "floppy"), "sqlite|memory"),
@@ -333,6 +344,37 @@ def test_describe_shows_what_is_around(registered):
     assert "mode" in registered.ok("describe", "hierarchy/default").out
 
 
+def test_what_has_ended_or_failed_is_told_as_such(registered, write):
+    assert registered("run", "--as", "driver/netdriver", "--", "/bin/false").code == 1
+    until(lambda: registered.agents()["driver/netdriver"]["state"] == "stopped", what="the agent's end")
+    out = registered.ok("describe", "driver/netdriver").out
+    assert re.search(r"agent\n  stopped since \S+, was pid \d+, ", out) and "NOT in sync" not in out and "pid 0" not in out, out
+    assert "of which" not in registered.ok("status").out
+    tcp = registered.ok("get", "service/tcp", "-o", "yaml").out
+    registered.ok("apply", "-f", "-", stdin=tcp + "  run: {exec: [./tcp], restart: never}\n")
+    until(lambda: registered.agents().get("service/tcp", {}).get("program", {}).get("state") == "failed", what="the failure")
+    out = registered.ok("describe", "service/tcp").out
+    assert f"program failed; why: rhodes events, {registered.home}/agents/service.tcp/program.log" in out, out
+    assert re.search(r"^failed +program of service/tcp; rhodes describe service/tcp$", registered.ok("status").out, re.M)
+    agent = registered.agents()["service/tcp"]
+    assert agent["state"] == "ready"
+
+
+def test_an_agent_that_is_lost_is_told_by_status(rhodes, made_up):
+    agents = [{"resource": "service/tcp", "state": "lost", "pid": 7, "program": {"state": "ready", "pid": 8}},
+              {"resource": "service/udp", "state": "failed", "pid": 0, "program": {"state": "none", "pid": 0}},
+              {"resource": "service/a", "state": "stopped", "pid": 7, "program": {"state": "failed", "pid": 0}},
+              {"resource": "service/b", "state": "ready", "pid": 7, "program": {"state": "failed", "pid": 0}}]
+    status = {"home": "/h", "store": {"driver": "sqlite", "state": "ok"}, "agents": 1, "inSync": 1}
+    made_up(lambda handler, body: (200, {"revision": 1, "items": agents} if handler.path == "/v1/agents" else status))
+    out = rhodes.ok("status").out
+    assert re.search(r"^lost +agent of service/tcp; rhodes describe service/tcp$", out, re.M), out
+    assert re.search(r"^failed +agent of service/udp; rhodes describe service/udp$", out, re.M), out
+    assert re.search(r"^failed +program of service/b; rhodes describe service/b$", out, re.M), out
+    assert "service/a" not in out
+    assert rhodes.ok("status", "-o", "json").json == status
+
+
 def test_links_are_made_changed_and_shown(registered):
     pair = ("service/tcp", "driver/netdriver")
     assert "none: as the caller's manifest says" in registered.ok("link", "show", *pair).out
@@ -357,9 +399,12 @@ def test_the_hierarchical_rule_is_changed_and_defended(registered):
     registered.ok("layer", "set", "--add-edge", "driver:service", "--add-edge", "driver/a:application/b", "--upcall")
     edges = registered.ok("layer", "show", "-o", "json").json["spec"]["edges"]
     assert len(edges) == 2 and all(edge["upcall"] for edge in edges)
-    assert "and driver -> service (upcall)" in registered.ok("layer", "show").out
+    shown = registered.ok("layer", "show").out
+    assert "and driver/a -> application/b (upcall)" in shown and "and driver -> service (upcall)" in shown
+    assert re.search(r"^driver +\. +\+ +\. +1$", shown, re.M) and "+ by an added edge" in shown, shown
     registered.ok("layer", "set", "--mode", "strict", "--remove-edge", "driver:service")
     out = registered.ok("layer", "show").out
+    assert "+" not in out, out
     assert "mode strict" in out and "driver -> service" not in out
     assert registered("layer", "set", "--remove-edge", "driver:service").code == 1
     registered.ok("layer", "set", "--mode", "below")
