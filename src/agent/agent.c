@@ -89,7 +89,7 @@ static void saver_soon(struct agent *a)
     }
 }
 
-static void saver_end(struct agent *a)
+void agent_save(struct agent *a)
 {
     if (uv_is_active((uv_handle_t *)&a->save_timer)) {
         uv_timer_stop(&a->save_timer);
@@ -216,7 +216,7 @@ static void agent_end(struct agent *a)
         return;
     }
     a->state = AGENT_ENDED;
-    saver_end(a);
+    agent_save(a);
     serve_stop(a);
     hardware_stop(&a->device);
     doors_clear(&a->doors);

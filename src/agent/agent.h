@@ -105,6 +105,9 @@ void agent_condemn(struct agent *a, uint64_t client);
 /* Puts a view in force, or refuses it with a verdict and a sentence in why[WHY_BYTES] and changes
  * nothing. Takes the view's reference. Main thread. */
 int agent_apply_take(struct agent *a, struct view *v, char *why) MUST_CHECK;
+/* Saves the rules now that would be saved in a moment: the next agent may find nothing else to begin
+ * with. Main thread. */
+void agent_save(struct agent *a);
 /* The center answered, or cannot be reached: what there is to work with is known. Main thread. */
 void agent_settle(struct agent *a);
 void agent_stop(struct agent *a, const char *reason, int exit_status);

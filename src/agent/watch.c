@@ -61,6 +61,7 @@ static void watch_away(struct watch *w, const char *why)
         fd_closep(&w->fd);
     }
     w->state = WATCH_AWAY;
+    agent_save(a);
     bytes_reset(&w->in);
     bytes_reset(&w->out);
     if (!w->said) {
