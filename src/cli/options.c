@@ -11,7 +11,8 @@
 
 const struct option options_common[] = {
     { 'h', "help", NULL, "show the help of this verb", false },
-    { 0, "home", "DIR", "where the center lives (default: $RHODES_HOME)", false },
+    { 0, "home", "DIR",
+      "where the center lives (default: $RHODES_HOME, else ~/.local/state/rhodes)", false },
     { 'q', "quiet", NULL, "print only errors and what was asked for", false },
     { 0, NULL, NULL, NULL, false },
 };

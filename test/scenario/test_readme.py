@@ -2,9 +2,12 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
-from conftest import PATIENCE, ROOT, running
+import pytest
+
+from conftest import PATIENCE, ROOT, SANITIZER, running
 
 
 def session() -> list[tuple[str, list[str]]]:
@@ -20,8 +23,9 @@ def session() -> list[tuple[str, list[str]]]:
 
 
 def test_the_first_session_prints_what_the_readme_shows(rhodes):
-    script = ["set -u"]
+    script = ["set -u", "exec 2>&1"]
     steps = session()
+    assert not any("PYTHONPATH" in command for command, _ in steps)
     for number, (command, _) in enumerate(steps):
         command = command.replace('"$PWD/build/stage', f'"{rhodes.stage}')
         if command.endswith("&"):
@@ -61,3 +65,33 @@ def test_two_homes_do_not_know_of_each_other(center, stage, tmp_path):
         assert "adder" in other.ok("get", "services").out
     assert center.ok("status").code == 0
     assert not os.path.exists(other.home / "center" / "center.sock") or other("status").code == 6
+
+
+def example_served(center, folder, service, program, *words):
+    """The example's service by its program until `rhodes run` of the words ended: what those printed."""
+    center.ok("apply", "-f", folder / "manifest.yaml")
+    serving = center.start("run", "--as", service, "--", *program)
+    try:
+        center.until_ready(service)
+        return center.ok("run", *words, stdin="the cat and the dog and the bird").out
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=20 * PATIENCE)
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="the example is built without a sanitizer")
+def test_the_example_in_c_builds_and_runs_as_its_readme_says(center, stage, tmp_path):
+    folder = shutil.copytree(ROOT / "languages/c/example", tmp_path / "an example", ignore=shutil.ignore_patterns("server", "client"))
+    shown = (folder / "README.md").read_text().split("```")[3].lstrip("\n")
+    env = dict(center.env, PKG_CONFIG_PATH=str(stage / "lib" / "pkgconfig"))
+    subprocess.run(["make"], cwd=folder, env=env, check=True, capture_output=True, timeout=60)
+    printed = example_served(center, folder, "service/statistics", [folder / "server"],
+                             "--as", "application/report", "--", folder / "client", "3", "4", "5")
+    assert printed == shown
+
+
+def test_the_example_in_python_runs_as_its_page_says(center):
+    folder = ROOT / "languages/python/example"
+    printed = example_served(center, folder, "service/words", ["/usr/bin/python3", folder / "server.py"],
+                             "--as", "application/reader", "--", "/usr/bin/python3", folder / "client.py")
+    assert printed.splitlines()[:2] == ["    3 the", "    2 and"]
