@@ -11,6 +11,8 @@ bool program_next(enum program_state state, enum program_event event, enum progr
         [PROGRAM_NONE] = { [PROGRAM_START] = TO(PROGRAM_STARTING),
                            [PROGRAM_ADOPT] = TO(PROGRAM_LOST),
                            [PROGRAM_BOUND] = TO(PROGRAM_READY),
+                           [PROGRAM_END_GOOD] = TO(PROGRAM_EXITED),
+                           [PROGRAM_END_BAD] = TO(PROGRAM_FAILED),
                            [PROGRAM_UNSTARTABLE] = TO(PROGRAM_FAILED) },
         [PROGRAM_STARTING] = { [PROGRAM_BOUND] = TO(PROGRAM_READY),
                                [PROGRAM_END_GOOD] = TO(PROGRAM_EXITED),

@@ -18,13 +18,13 @@
 #include <sys/wait.h>
 
 #include "agent/agent.h"
+#include "agent/note.h"
 #include "agent/proc.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/home.h"
 #include "model/device.h"
 
-#define PROGRAM_FILE "program"
 #define LIFE_NS_MIN  NS_PER_S /* a shorter life counts towards the back-off */
 #define PAUSE_MS_MAX 5000
 #define KILL_MS      2000
@@ -151,6 +151,7 @@ static void __attribute__((noreturn)) child_run(const struct program *p, const s
     if (read(s->gate[1], &go, 1) != 1) {
         _exit(127); /* the agent died before it could write down who we are */
     }
+    note_move(p->agent->dir_fd, NOTE_RUNS);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
@@ -176,13 +177,11 @@ static void __attribute__((noreturn)) child_run(const struct program *p, const s
     _exit(127);
 }
 
-static int program_write(struct program *p)
+static int program_note(const struct program *p, enum note_stage stage)
 {
-    char text[96];
-    int n = snprintf(text, sizeof(text), "%d %" PRIu64 " %016" PRIx64 "\n", p->pid, p->start,
-                     p->digest);
+    const struct note n = { stage, p->pid, p->start, p->digest };
 
-    return file_write_at(p->agent->dir_fd, PROGRAM_FILE, text, (size_t)n);
+    return note_write(p->agent->dir_fd, &n);
 }
 
 static void on_death(uv_poll_t *poll, int status, int events);
@@ -224,7 +223,7 @@ static int program_fork(struct program *p, struct start *s)
     p->child = true;
     p->start = 0;
     r = program_watch(p);
-    r = r ? r : program_write(p);
+    r = r ? r : program_note(p, NOTE_MADE);
     if (r) {
         kill(p->pid, SIGKILL); /* not past the gate yet */
         return r;
@@ -289,24 +288,47 @@ static void program_start(struct program *p)
     free(arguments);
 }
 
-/* Takes over the program that an earlier agent left. False when there is none. */
-static bool program_adopt(struct program *p)
+/* Takes over the process of the note. False when it has ended. */
+static bool program_adopt(struct program *p, const struct note *n)
 {
-    struct agent *a = p->agent;
-    CLEANUP(memory_freep) char *text = NULL;
-    size_t bytes;
-
-    if (file_read_at(a->dir_fd, PROGRAM_FILE, 256, &text, &bytes) ||
-        sscanf(text, "%d %" SCNu64 " %" SCNx64, &p->pid, &p->start, &p->digest) != 3 ||
-        p->pid <= 1 || p->start == 0 || program_watch(p)) {
+    p->pid = n->pid;
+    p->start = n->start;
+    if (n->stage == NOTE_ENDED || n->stage == NOTE_FAILED || program_watch(p)) {
         p->pid = 0;
-        unlinkat(a->dir_fd, PROGRAM_FILE, 0);
         return false;
     }
     p->child = false;
     p->stopping = false;
-    agent_notice(a, LOG_INFO, "program.adopted", "process %d outlived its agent", p->pid);
+    agent_notice(p->agent, LOG_INFO, "program.adopted", "process %d outlived its agent", p->pid);
     program_moved(p, PROGRAM_ADOPT);
+    return true;
+}
+
+/* What an earlier agent left: a process to adopt, or one that has ended and that the manifest says
+ * not to start again. False when there is nothing, or nothing that matters: it may be started. */
+static bool program_inherit(struct program *p)
+{
+    struct agent *a = p->agent;
+    struct note n;
+
+    if (note_read(a->dir_fd, &n)) {
+        note_remove(a->dir_fd);
+        return false;
+    }
+    p->digest = n.digest;
+    if (program_adopt(p, &n)) {
+        return true;
+    }
+    if (a->options.run || n.stage == NOTE_MADE ||
+        program_again(self_of(p)->restart, n.stage == NOTE_ENDED)) {
+        note_remove(a->dir_fd);
+        return false;
+    }
+    if (n.stage == NOTE_RUNS) {
+        agent_notice(a, LOG_WARNING, "program.exited",
+                     "process %d ended while it had no agent: its status is not known", n.pid);
+    }
+    program_moved(p, n.stage == NOTE_ENDED ? PROGRAM_END_GOOD : PROGRAM_END_BAD);
     return true;
 }
 
@@ -326,6 +348,7 @@ bool program_stop(struct program *p)
 {
     uv_timer_stop(&p->restart_timer);
     if (!p->pid) {
+        note_remove(p->agent->dir_fd);
         return false;
     }
     if (!p->stopping) {
@@ -343,7 +366,7 @@ void program_want(struct program *p)
 
     if (!p->wanted) {
         p->wanted = true;
-        if (program_adopt(p)) {
+        if (program_inherit(p)) {
             if (a->options.run) {
                 fprintf(stderr, "process %d of %s still runs\n", p->pid, a->options.resource);
                 agent_stop(a, "another program of this resource still runs", 1);
@@ -420,6 +443,15 @@ static void program_after(struct program *p, bool good, int status, uint64_t liv
     }
 }
 
+/* An end that was asked for is no end to remember: the next agent starts it again. */
+static void ending_note(struct program *p, bool good)
+{
+    if (p->stopping || p->agent->options.run || p->agent->state != AGENT_RUNNING ||
+        program_note(p, good ? NOTE_ENDED : NOTE_FAILED)) {
+        note_remove(p->agent->dir_fd);
+    }
+}
+
 static void on_death(uv_poll_t *poll, int status, int events)
 {
     struct program *p = poll->data;
@@ -438,7 +470,7 @@ static void on_death(uv_poll_t *poll, int status, int events)
     good = ending_read(p, why, &code);
     fd_closep(&p->pidfd);
     fd_closep(&p->start_fd);
-    unlinkat(p->agent->dir_fd, PROGRAM_FILE, 0);
+    ending_note(p, good);
     agent_notice(p->agent, good || p->stopping ? LOG_INFO : LOG_WARNING, "program.exited", "%s",
                  why);
     p->pid = 0;

@@ -2,9 +2,10 @@
  * adopted when it outlived an earlier agent. Main thread, but for `state`, which any thread may
  * read. Its life is the table in agent/life.h.
  *
- * The file `program` in the agent's directory names the process that runs (number, start time) and
- * a digest of how it was started. A program is let go past its start only when that file is
- * written, so no agent ever starts a second one. */
+ * A note in the agent's directory (agent/note.h) says which process runs, how it was started and how
+ * it ended. A program is let go past its start only when that is written, so no agent ever starts a
+ * second one, nor one again that its manifest says to start once. An agent that is told to stop
+ * takes the note away: the next one begins anew. */
 #ifndef AGENT_PROGRAM_H
 #define AGENT_PROGRAM_H
 

@@ -33,6 +33,12 @@ static void an_adopted_program_is_lost_until_it_comes_back(void **state)
     program_goes(PROGRAM_LOST, PROGRAM_END_BAD, PROGRAM_FAILED);
 }
 
+static void what_ended_under_an_earlier_agent_may_stay_ended(void **state)
+{
+    program_goes(PROGRAM_NONE, PROGRAM_END_GOOD, PROGRAM_EXITED);
+    program_goes(PROGRAM_NONE, PROGRAM_END_BAD, PROGRAM_FAILED);
+}
+
 static void a_device_fails_and_opens(void **state)
 {
     program_goes(PROGRAM_NONE, PROGRAM_UNSTARTABLE, PROGRAM_FAILED);
@@ -143,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         isolated_test(a_program_starts_serves_and_ends),
         isolated_test(an_adopted_program_is_lost_until_it_comes_back),
+        isolated_test(what_ended_under_an_earlier_agent_may_stay_ended),
         isolated_test(a_device_fails_and_opens),
         isolated_test(what_the_table_does_not_have_changes_nothing),
         isolated_test(a_program_that_runs_is_never_started_again),

@@ -456,6 +456,38 @@ def test_a_program_is_started_again_as_its_manifest_says(world, tmp_path, restar
         assert len(runs.read_text().split()) == 1
 
 
+@pytest.mark.parametrize("seen,restart,status,again", [(True, "never", 0, False), (True, "never", 1, False),
+                                                       (True, "on-failure", 0, False), (False, "never", 0, False),
+                                                       (False, "on-failure", 0, True), (False, "always", 0, True)])
+def test_what_ended_under_an_earlier_agent_is_started_as_its_manifest_says(world, tmp_path, seen, restart, status, again):
+    """The next agent knows what the last one saw; an end that no agent saw counts as a failure."""
+    runs, go = tmp_path / "runs", tmp_path / "go"
+    os.mkfifo(go)
+    script = f"echo $$ >> {runs}; read word < {go}; exit {status}"
+    world.apply(document("Service", "b", run={"exec": ["sh", "-c", script], "restart": restart}))
+    program = int(until(lambda: runs.exists() and runs.read_text().strip(), 10))
+    old = world.pid(B)
+    if not seen:
+        os.kill(old, signal.SIGSTOP)
+    go.write_text("on\n")
+    until(lambda: not pathlib.Path(f"/proc/{program}").exists() or
+          ") Z " in pathlib.Path(f"/proc/{program}/stat").read_text(), 10, "its end")
+    state = "exited" if seen and status == 0 else "failed"
+    if seen:
+        until(lambda: world.rhodes.agents()[B]["program"]["state"] == state, 10)
+    kill(old)
+    until(lambda: world.pid(B) not in (0, old), 10, "the next agent")
+    if again:
+        until(lambda: len(runs.read_text().split()) == 2, 10, "started again")
+    else:
+        until(lambda: world.rhodes.agents()[B]["program"]["state"] == state, 10)
+        assert len(runs.read_text().split()) == 1, "started again"
+    world.rhodes.ok("down")
+    before = len(runs.read_text().split())
+    world.rhodes.ok("up")
+    until(lambda: len(runs.read_text().split()) > before, 10, "after down and up it begins anew")
+
+
 def test_a_program_that_cannot_be_executed_says_so(world):
     world.apply(document("Service", "b", run={"exec": ["/nonexistent/program"], "restart": "never"}))
     until(lambda: world.rhodes.agents().get(B, {}).get("program", {}).get("state") == "failed", 10)
