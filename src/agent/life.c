@@ -48,7 +48,10 @@ bool session_accepts(enum session_state state, enum session_type type)
                               [SESSION_READY] = true,
                               [SESSION_CHANNEL] = true,
                               [SESSION_BIND] = true },
-        [SESSION_SERVING] = { [SESSION_CHANNEL] = true, [SESSION_BIND] = true },
+        /* Ready is said again by who cannot know whether the last agent or this one heard it. */
+        [SESSION_SERVING] = { [SESSION_READY] = true,
+                              [SESSION_CHANNEL] = true,
+                              [SESSION_BIND] = true },
         [SESSION_PERSON] = { [SESSION_CHANNEL] = true, [SESSION_BIND] = true },
         [SESSION_AGENT] = { [SESSION_LANE] = true, [SESSION_CLOSE] = true },
     };

@@ -85,7 +85,8 @@ static void each_kind_of_session_may_ask_its_own_and_no_more(void **state)
     assert_int_equal(accepted_by(SESSION_NEW), BIT(SESSION_HELLO) | BIT(SESSION_PEER));
     assert_int_equal(accepted_by(SESSION_PROGRAM), BIT(SESSION_SERVE) | BIT(SESSION_READY) |
                                                        BIT(SESSION_CHANNEL) | BIT(SESSION_BIND));
-    assert_int_equal(accepted_by(SESSION_SERVING), BIT(SESSION_CHANNEL) | BIT(SESSION_BIND));
+    assert_int_equal(accepted_by(SESSION_SERVING),
+                     BIT(SESSION_READY) | BIT(SESSION_CHANNEL) | BIT(SESSION_BIND));
     assert_int_equal(accepted_by(SESSION_PERSON), BIT(SESSION_CHANNEL) | BIT(SESSION_BIND));
     assert_int_equal(accepted_by(SESSION_AGENT), BIT(SESSION_LANE) | BIT(SESSION_CLOSE));
     assert_false(session_accepts(SESSION_STATES_COUNT, SESSION_HELLO));

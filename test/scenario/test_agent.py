@@ -363,6 +363,20 @@ def test_there_are_so_many_sessions_and_no_more(world):
             session.close()
 
 
+def test_a_program_may_say_twice_that_it_is_ready(world, tmp_path):
+    """Who joins a new agent cannot know whether the last one heard it."""
+    script = tmp_path / "twice.py"
+    script.write_text(f"""import os, sys, time
+sys.path.insert(0, {str(HERE)!r})
+import raw
+agent = raw.Agent(os.environ["RHODES_AGENT"])
+print([agent.ask(raw.HELLO, numbers=(5,)).get("result"), agent.ask(raw.READY).get("result"), agent.ask(raw.READY).get("result")])
+""")
+    world.apply(document("Service", "b", provides=[{"function": HIT}]))
+    done = world.rhodes("run", "--as", B, "--", "/usr/bin/python3", str(script))
+    assert done.out == "[0, 0, 0]\n", done
+
+
 # Every call ends in time
 
 
