@@ -65,14 +65,14 @@ static void arrival_end(struct arrival *v)
 }
 
 /* The last message of the old conduit was read: the next one takes over. False: there is none of
- * that epoch. */
+ * that epoch, or the lane ends. */
 static bool fence_pass(struct arrival *v, uint32_t epoch)
 {
     struct conduit *old = NULL;
     bool good;
 
     pthread_mutex_lock(&v->agent->lanes.lock);
-    good = v->coming && v->coming_epoch == epoch;
+    good = v->coming && v->coming_epoch == epoch && !v->stop; /* which rang the old one's bell */
     if (good) {
         old = v->conduit;
         v->conduit = v->coming;

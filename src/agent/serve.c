@@ -50,7 +50,8 @@ int serve_add_take(struct agent *a, uint64_t session, uint64_t client, struct co
 {
     struct serve *s = &a->serve;
     struct server *server = calloc(1, sizeof(*server));
-    size_t count = 0;
+    size_t count = 0, all = 0;
+    bool room;
 
     if (!server) {
         conduit->transmitter->free(conduit);
@@ -61,8 +62,10 @@ int serve_add_take(struct agent *a, uint64_t session, uint64_t client, struct co
     pthread_mutex_lock(&s->lock);
     for (struct server *other = s->all; other; other = other->next) {
         count += other->session == session && !other->gone;
+        all++;
     }
-    if (count < AGENT_SERVERS_MAX) {
+    room = count < AGENT_SERVERS_MAX && all < AGENT_SERVERS_ALL_MAX;
+    if (room) {
         server->next = s->all;
         s->all = server;
         server->next_free = s->free;
@@ -71,7 +74,7 @@ int serve_add_take(struct agent *a, uint64_t session, uint64_t client, struct co
         pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
-    if (count >= AGENT_SERVERS_MAX) {
+    if (!room) {
         conduit->transmitter->free(conduit);
         free(server);
         return RHODES_OVER_LIMIT;
@@ -375,7 +378,10 @@ void serve_call(struct agent *a, const struct rules *rules, const struct call_he
                 const struct bytes *body, struct answer *ret)
 {
     assert(rules_function(rules, request->function)); /* it was judged on the same rules */
-    if (a->hardware) {
+    if (clock_left_ns(request->deadline_ns) == 0) {
+        answer_text(ret, request, RHODES_NOT_EXECUTED,
+                    "its deadline had passed before it could begin");
+    } else if (a->hardware) {
         hardware_call(&a->device, rules_function(rules, request->function), request, body, ret);
         ret->head.executor = a->incarnation;
     } else {

@@ -15,7 +15,8 @@
 #include "transmitter/transmitter.h"
 #include "wire/value.h"
 
-#define AGENT_SERVERS_MAX 64 /* of one program, as rhodes_serve_start allows */
+#define AGENT_SERVERS_MAX     64  /* of one session, as rhodes_serve_start allows */
+#define AGENT_SERVERS_ALL_MAX 256 /* of all of them: one serves, others come and go */
 
 struct agent;
 struct server;

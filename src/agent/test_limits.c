@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/arrival.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "test/lib/isolated.h"
 
 static int agent_make(void **state)
@@ -238,6 +239,89 @@ static void a_fence_leads_to_the_conduit_of_its_epoch_only(void **state)
     next->transmitter->free(next);
 }
 
+/* The caller's agent ends just when its fence is read: the next conduit must not be waited on. */
+static void a_lane_that_ends_at_its_fence_does_not_wait_behind_it(void **state)
+{
+    struct agent *a = *state;
+    struct call_head fence = { .magic = CALL_MAGIC, .type = CALL_FENCE, .binding = 2 };
+    struct conduit *first, *next;
+    char why[WHY_BYTES];
+
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 1, &first, why), 0);
+        assert_int_equal(lane_ask(a, 1, PROTOCOL_SHM, 2, &next, why), 0);
+        assert_int_equal(message_send(first, &fence, NULL, clock_ns() + NS_PER_S), 0);
+        if (i % 2) {
+            sched_yield();
+        }
+        arrivals_leave(a, 7);
+        assert_int_equal(crew_wait(&a->crew, clock_ns() + 10 * NS_PER_S), 0);
+        first->transmitter->free(first);
+        next->transmitter->free(next);
+    }
+}
+
+static void view_with_function(struct agent *a, uint64_t *ret_id)
+{
+    static const char signature[] = "f: func()";
+    struct view *v = calloc(1, sizeof(*v));
+    struct rules *rules;
+    char why[WHY_BYTES];
+
+    assert_non_null(v);
+    v->references = 1;
+    strcpy(v->self.resource, a->options.resource);
+    v->self.functions = calloc(1, sizeof(*v->self.functions));
+    assert_non_null(v->self.functions);
+    v->self.functions_count = 1;
+    v->self.functions->signature = strdup(signature);
+    *ret_id = v->self.functions->id = hash_bytes(signature, strlen(signature));
+    assert_int_equal(rules_new_take(v, a->options.resource, &rules, why), 0);
+    cache_swap_take(&a->cache, rules);
+}
+
+/* It waited behind another call, or its caller's agent was slow: nobody waits for it any more. */
+static void a_call_whose_deadline_has_passed_is_not_begun(void **state)
+{
+    struct agent *a = *state;
+    struct call_head head = { .magic = CALL_MAGIC, .type = CALL_REQUEST, .caller = 5 };
+    struct conduit *mine, *theirs;
+    struct answer answer;
+    struct bytes body = { 0 };
+
+    view_with_function(a, &head.function);
+    answer_init(&answer);
+    mine = pair(&theirs);
+    assert_int_equal(serve_add_take(a, 7, 99, theirs), 0);
+    assert_int_equal(serve_ready(a, 7, 99), 0);
+    head.deadline_ns = clock_ns();
+    serve_call(a, a->cache.now, &head, &body, &answer);
+    assert_int_equal(answer.head.result, RHODES_NOT_EXECUTED);
+    assert_int_equal(message_head(mine, &head, 0), RHODES_TIMEOUT); /* the program saw nothing */
+    answer_deinit(&answer);
+    serve_leave(a, 7);
+    mine->transmitter->free(mine);
+}
+
+static void all_sessions_together_have_so_many_serving_threads(void **state)
+{
+    struct agent *a = *state;
+    struct conduit *mine[AGENT_SERVERS_ALL_MAX + 1], *theirs;
+    int r;
+
+    for (int i = 0; i <= AGENT_SERVERS_ALL_MAX; i++) {
+        mine[i] = pair(&theirs);
+        r = serve_add_take(a, 7 + (uint64_t)i / AGENT_SERVERS_MAX, 99, theirs);
+        assert_int_equal(r, i < AGENT_SERVERS_ALL_MAX ? 0 : RHODES_OVER_LIMIT);
+    }
+    for (uint64_t session = 7; a->serve.all; session++) {
+        serve_leave(a, session);
+    }
+    for (int i = 0; i <= AGENT_SERVERS_ALL_MAX; i++) {
+        mine[i]->transmitter->free(mine[i]);
+    }
+}
+
 static void a_session_has_so_many_bindings_and_no_more(void **state)
 {
     struct session *s = session_make(*state, SESSION_PROGRAM);
@@ -309,6 +393,9 @@ int main(void)
         TEST(so_many_lanes_come_in_and_no_more),
         TEST(a_lane_of_no_protocol_or_epoch_is_invalid),
         TEST(a_fence_leads_to_the_conduit_of_its_epoch_only),
+        TEST(a_lane_that_ends_at_its_fence_does_not_wait_behind_it),
+        TEST(a_call_whose_deadline_has_passed_is_not_begun),
+        TEST(all_sessions_together_have_so_many_serving_threads),
         TEST(a_session_has_so_many_bindings_and_no_more),
         TEST(so_many_peers_are_known_and_no_more),
         TEST(notices_are_bounded_in_number_and_rate),
