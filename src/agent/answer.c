@@ -141,6 +141,26 @@ void answer_text(struct answer *ret, const struct call_head *request, int result
     ret->head.result = result;
 }
 
+void answer_doubt(struct answer *ret, const struct call_head *request)
+{
+    char text[WHY_BYTES];
+
+    if (!(request->flags & CALL_REPEAT) || ret->head.executor) {
+        return;
+    }
+    switch (ret->head.result) {
+    case 0:
+    case RHODES_TIMEOUT:
+    case RHODES_UNKNOWN:
+    case RHODES_GARBAGE:
+        return;
+    default:
+        snprintf(text, sizeof(text), "%.*s", (int)ret->body.used, (const char *)ret->body.data);
+        answer_text(ret, request, RHODES_UNKNOWN, "an earlier try may have run; this one: %s",
+                    text);
+    }
+}
+
 void buffer_trim(struct bytes *b)
 {
     if (b->room > KEPT_BYTES) {

@@ -104,6 +104,7 @@ static void request_judge_and_serve(struct arrival *v, struct call_head *request
     if (r == RHODES_DENIED) {
         agent_notice(a, LOG_WARNING, "call.refused", "%s", why);
     }
+    answer_doubt(&v->answer, request);
     route_count(&a->counters, v->answer.head.result);
     if (request->flags & CALL_TRACE) {
         v->answer.head.stamp[STAMP_CALLEE_AGENT_REPLY] = clock_ns();

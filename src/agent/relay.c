@@ -329,6 +329,7 @@ static bool carry_own(struct channel *c, struct call_head *head)
         answer_text(&c->answer, head, RHODES_NOT_FOUND, "%s no longer provides this function",
                     c->agent->options.resource);
     }
+    answer_doubt(&c->answer, head);
     if (head->flags & CALL_TRACE) {
         c->answer.head.stamp[STAMP_CALLEE_AGENT_REPLY] = clock_ns();
         c->answer.head.stamp[STAMP_CALLER_AGENT_REPLY] = clock_ns();

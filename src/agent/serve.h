@@ -69,6 +69,9 @@ void answer_again(struct answer *ret, const struct call_head *request, int32_t r
  * sentence? `body` is private memory. */
 bool answer_good(const struct wit_function *f, const struct call_head *request,
                  const struct call_head *reply, const struct bytes *body);
+/* A repeat that no executor answered: that this try did not run says nothing of the first one, so
+ * the answer becomes UNKNOWN. */
+void answer_doubt(struct answer *ret, const struct call_head *request);
 /* Gives large memory back between calls. */
 void buffer_trim(struct bytes *b);
 /* Makes the reader and the writer ready for a call of f. */

@@ -196,6 +196,17 @@ def test_a_kill_inside_a_call_is_answered_from_memory_or_told_as_unknown(world, 
     assert ended[1][3] < 5000 * PATIENCE, "long before its deadline"
 
 
+def test_a_call_that_may_have_run_is_never_told_as_not_executed(world):
+    """Callee and its agent die inside a call, and the program does not come back: nobody can tell any more."""
+    world.apply(world.callee(env={"HIT_MS": "60000"}, restart="never"), world.caller(1, 1, 2000))
+    until(lambda: world.hits.exists() and world.hits.stat().st_size == 16, 15, "the call runs")
+    pids = world.program(B), world.pid(B)
+    kill(pids[1])
+    kill(pids[0])
+    ended = until(lambda: world.ended(), 10)
+    assert ended[0][2] == "UNKNOWN" and "may have run" in ended[0][4], ended
+
+
 def test_a_killed_callee_program_is_started_again_and_no_call_runs_twice(world):
     world.start(2, 0, 5000, 500)
     for _ in range(5):
