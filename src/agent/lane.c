@@ -289,8 +289,8 @@ int lane_ready(struct lane *l, const struct view_edge *edge, uint64_t generation
     if (l->state == LANE_OPEN && l->protocol != edge->protocol && l->stuck != generation) {
         int r = lane_switch(l, edge, patience, why);
 
-        if (r == -ECANCELED) {
-            return r;
+        if (r == -ECANCELED || r == RHODES_TIMEOUT || r == RHODES_NOT_EXECUTED) {
+            return r; /* the call's time is over; that says nothing of the switch */
         }
         if (r && l->state == LANE_OPEN) {
             l->stuck = generation;
@@ -325,11 +325,14 @@ int lanes_prepare(struct agent *a, const struct view *v, char *why)
     for (struct lane *l = a->lanes.outgoing; l && !r; l = l->next) {
         const struct view_edge *edge = view_edge_find(v, l->callee, true);
 
-        if (!edge || l->state != LANE_OPEN || l->protocol == edge->protocol ||
-            (l->prepared.conduit && l->prepared.protocol == edge->protocol)) {
+        if (edge && l->prepared.conduit && l->prepared.protocol == edge->protocol &&
+            l->protocol != edge->protocol) {
             continue;
         }
         prepared_drop(&l->prepared);
+        if (!edge || l->state != LANE_OPEN || l->protocol == edge->protocol) {
+            continue;
+        }
         l->prepared.protocol = (enum protocol)edge->protocol;
         r = transmitter_for(l->prepared.protocol)->open(&l->prepared.conduit, &l->prepared.send);
         if (r) {

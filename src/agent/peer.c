@@ -281,7 +281,10 @@ static int peer_connect(struct agent *a, struct peer *p, const uint8_t *key,
             }
         }
         struct patience nap = { clock_ns() + pause, patience->stop };
-        if (nap.deadline_ns >= patience->deadline_ns) {
+        if (nap.deadline_ns > patience->deadline_ns) {
+            nap.deadline_ns = patience->deadline_ns;
+        }
+        if (clock_left_ns(patience->deadline_ns) == 0) {
             snprintf(why, WHY_BYTES, "the agent of %s was not there until the deadline (%s)",
                      p->callee, rhodes_result_sentence(r));
             return RHODES_NOT_EXECUTED;

@@ -22,6 +22,8 @@
  * with what it knows. */
 #define ANSWER_GRACE_NS (10 * NS_PER_MS)
 #define LIMIT_PAUSE_NS  (20 * NS_PER_MS)
+#define AGAIN_AT_ONCE   3
+#define AGAIN_NS        (500 * NS_PER_US) /* doubled with each try, up to 16 ms */
 
 struct callee {
     char id[RESOURCE_ID_BYTES_MAX];
@@ -236,6 +238,11 @@ static enum outcome carriage_try(struct carriage *y, int *ret_result, char *why)
     if (r == -ECANCELED || r == -EPIPE) {
         return y->channel->stop ? OUTCOME_OVER : OUTCOME_AGAIN;
     }
+    if (r == RHODES_TIMEOUT) { /* before anything was sent */
+        snprintf(why, WHY_BYTES, "the agent of %s did not answer until the deadline",
+                 y->callee->id);
+        r = RHODES_NOT_EXECUTED;
+    }
     if (r) {
         *ret_result = r;
         return OUTCOME_FAILED;
@@ -257,6 +264,10 @@ static enum outcome carriage_try(struct carriage *y, int *ret_result, char *why)
                  y->callee->id);
         *ret_result = RHODES_NOT_EXECUTED;
         return OUTCOME_FAILED;
+    }
+    if (r == -ECANCELED || r == -EPIPE) { /* nor can it then, whatever was taken before it */
+        lane_give_up(lane);
+        return y->channel->stop ? OUTCOME_OVER : OUTCOME_AGAIN;
     }
     r = r ? r : lane_answer(y, &reply);
     if (r == 0) {
@@ -291,15 +302,33 @@ static bool limit_passes(struct carriage *y, enum outcome outcome, int result)
     return true;
 }
 
+/* The first tries follow at once: a death is seen in one or two of them. An agent that keeps ending
+ * its connection is not run after. */
+static void again_pause(const struct carriage *y, unsigned tries)
+{
+    uint64_t pause = AGAIN_NS << (tries < 5 ? tries : 5), left;
+    struct timespec nap;
+
+    if (tries > AGAIN_AT_ONCE) {
+        left = clock_left_ns(y->patience.deadline_ns);
+        nap = clock_timespec(pause < left ? pause : left);
+        nanosleep(&nap, NULL);
+    }
+}
+
 /* Carries a checked request to its end. False: the channel is over. */
 static bool carry(struct carriage *y)
 {
     enum outcome outcome;
     char why[WHY_BYTES] = "";
+    unsigned tries = 0;
     int result = 0;
 
     do {
         outcome = carriage_try(y, &result, why);
+        if (outcome == OUTCOME_AGAIN) {
+            again_pause(y, ++tries);
+        }
         if (outcome == OUTCOME_AGAIN && clock_left_ns(y->patience.deadline_ns) == 0) {
             snprintf(why, WHY_BYTES, "the agent of %s ended until the deadline", y->callee->id);
             result = RHODES_NOT_EXECUTED;
