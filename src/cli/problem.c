@@ -102,7 +102,8 @@ static char *place_make(const char *pointer, const char *code, const struct orig
             return text_make("delete %s: ", origin->deletions[index]);
         }
     }
-    return *pointer ? text_make("rhodes: %s: ", pointer) : text_make("rhodes: ");
+    /* A verb that made the document itself has no place to show. */
+    return origin && *pointer ? text_make("rhodes: %s: ", pointer) : text_make("rhodes: ");
 }
 
 static void refusal_print(struct cli *cli, const json_t *refusal, const struct origin *origin)

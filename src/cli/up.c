@@ -97,8 +97,10 @@ static int center_start(struct cli *cli, const char *store)
         r = log_fd < 0 ? -errno : 0;
     }
     if (r) {
-        return complain(cli, EXIT_FAILED, "%s/center/center.log cannot be written: %s", cli->home,
-                        rhodes_result_sentence(r));
+        complain(cli, 0, "%s/center/center.log cannot be written: %s", cli->home,
+                 rhodes_result_sentence(r));
+        say(cli->err, "  next: choose another place with --home DIR or RHODES_HOME");
+        return EXIT_FAILED;
     }
     from = lseek(log_fd, 0, SEEK_END);
     fflush(NULL);

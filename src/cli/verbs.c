@@ -85,7 +85,8 @@ const struct verb verbs[] = {
       { { 'd', "data", "BODY", "the body; @FILE or - for a file or standard input", false },
         { 'H', "header", "NAME: VALUE", "one more header", true } }, api_run },
     { "demo", "[ARGUMENT]...", 0, -1, VERB_PASS, "Run the demonstration",
-      "Options that this verb does not have, and all arguments, are the demonstration's own.", "rhodes demo", { { 0 } },
+      "It has a center and a home of its own and leaves nothing behind. Options that this verb does not have are the\n"
+      "demonstration's: --simulated-nic does without network namespaces.", "rhodes demo\nrhodes demo --simulated-nic", { { 0 } },
       demo_run },
     { "version", "", 0, 0, VERB_OUTPUT, "Print the version", NULL, "rhodes version", { { 0 } }, version_run },
     { "help", "[VERB]", 0, 2, 0, "List the verbs, or explain one", NULL, "rhodes help link set",

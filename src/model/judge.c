@@ -195,7 +195,7 @@ static void ring_refuse(const struct catalog *c, const struct staging *s, struct
             break;
         }
     }
-    refuse(slot, PROBLEM_CYCLE, pointer, "a cycle: %s", path);
+    refuse(slot, PROBLEM_CYCLE, pointer, "%s", path);
 }
 
 static void rings_search(struct catalog *c, const struct staging *s, struct node *root,

@@ -223,6 +223,12 @@ def test_up_and_down_can_be_said_twice(rhodes):
     rhodes.ok("down")
 
 
+def test_a_home_that_cannot_be_written_says_how_to_choose_another(rhodes):
+    result = rhodes("up", env={"RHODES_HOME": "/dev/null/x"})
+    assert result.code == 1 and "/dev/null/x/center/center.log cannot be written: Not a directory" in result.err
+    assert "next: choose another place with --home DIR or RHODES_HOME" in result.err
+
+
 def test_two_ups_at_once_make_one_center(rhodes):
     both = [rhodes.start("up"), rhodes.start("up")]
     ends = [process.communicate(timeout=40 * PATIENCE) for process in both]
@@ -390,7 +396,7 @@ def test_links_are_made_changed_and_shown(registered):
     assert re.search(r"service/tcp +driver/netdriver +allow +shm +20ms", listed)
     assert "deleted" in registered.ok("delete", "link/service.tcp:driver.netdriver").out
     result = registered("link", "deny", "application/httpclient", "driver/netdriver")
-    assert result.code == 1 and "RH1021" in result.err
+    assert result.code == 1 and result.err.startswith("rhodes: RH1021"), "who typed no document is shown no place in one"
     assert registered("link", "show", "application/httpclient", "driver/netdriver").code == 1
 
 
