@@ -129,7 +129,7 @@ static void edges_print(struct cli *cli, const char *title, const json_t *edges,
         table_put(&t, "%s", json_text(edge, "timeout"));
         table_put(&t, "%s", allowed ? "allowed" : "denied");
         table_ink(&t, allowed ? INK_GREEN : INK_RED);
-        table_put(&t, "by %s of revision %llu", json_text(edge, "rule"),
+        table_put(&t, "by %s since revision %llu", json_text(edge, "rule"),
                   (unsigned long long)json_number(edge, "revision"));
     }
     table_print(&t, cli);

@@ -103,7 +103,7 @@ static void edge_print(struct cli *cli, const json_t *edge, bool has_link)
     table_put(&t, "timeout");
     table_put(&t, "%s", json_text(edge, "timeout"));
     table_put(&t, "rule");
-    table_put(&t, "%s of revision %llu", json_text(edge, "rule"),
+    table_put(&t, "%s since revision %llu", json_text(edge, "rule"),
               (unsigned long long)json_number(edge, "revision"));
     table_put(&t, "link");
     table_put(&t, "%s", has_link ? "set" : "none: as the caller's manifest says");

@@ -148,7 +148,7 @@ static void edges_print(struct cli *cli, const json_t *matrix)
         table_ink(&t, allowed ? INK_GREEN : INK_RED);
         table_put(&t, "%s", json_text(edge, "protocol"));
         table_put(&t, "%s", json_text(edge, "timeout"));
-        table_put(&t, "%s of revision %llu", json_text(edge, "rule"),
+        table_put(&t, "%s since revision %llu", json_text(edge, "rule"),
                   (unsigned long long)json_number(edge, "revision"));
     }
     table_print(&t, cli);

@@ -425,10 +425,15 @@ def test_the_matrix_has_sets_and_marks_and_folds(registered):
     out = registered.ok("matrix").out
     assert "S = { S1 tcp }" in out and "H = { }" in out
     assert re.search(r"^ +S1 +D1\nA1 +1 +\.\nS1 +\. +1$", out, re.M), out
+    registered.ok("layer", "set", "--add-edge", "driver:service")
+    registered.ok("apply", "-f", "-", stdin=WEB.replace("50ms", "60ms"))
+    shown = registered.ok("link", "show", "service/tcp", "driver/netdriver").out
+    assert f"hierarchies/default since revision {registered.revision()}\n" in shown, "not the rule's own, which is older"
+    registered.ok("apply", "-f", "-", stdin=WEB)
     registered.ok("link", "deny", "service/tcp", "driver/netdriver")
     assert re.search(r"^S1 +\. +x$", registered.ok("matrix").out, re.M)
     edges = registered.ok("matrix", "--edges").out
-    assert re.search(r"service/tcp +driver/netdriver +x +shm +50ms +links/service\.tcp:driver\.netdriver of revision", edges)
+    assert re.search(r"service/tcp +driver/netdriver +x +shm +50ms +links/service\.tcp:driver\.netdriver since revision", edges)
     assert registered.ok("matrix", "-o", "name").out.split() == ["application/httpclient:service/tcp",
                                                                  "service/tcp:driver/netdriver"]
 
