@@ -71,7 +71,8 @@ struct agent {
     struct agent_status told; /* the last status that was sent */
     struct saver {
         pthread_mutex_t lock;
-        struct rules *wanted; /* to be saved next; only the latest is */
+        pthread_mutex_t file_lock; /* the file `view`; before the cache's lock */
+        bool wanted;               /* there is something to be saved */
         bool running;
     } saver;
     struct mail mail;

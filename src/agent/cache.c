@@ -4,6 +4,7 @@
  * sees the old number merely judges one call earlier in time. */
 #include "agent/cache.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@
 #include "base/home.h"
 #include "wire/event.h"
 
-#define VIEW_FILE "view"
+#define VIEW_FILE      "view"
+#define VIEW_TEMPORARY ".view" /* one writer: the agent that holds the directory */
 
 static int functions_parse(struct rules *r, char *why)
 {
@@ -157,14 +159,50 @@ int cache_load(int dir_fd, struct view **ret)
     return r ? r : view_decode(data, bytes, ret);
 }
 
+static int write_whole(int fd, const uint8_t *at, size_t bytes)
+{
+    while (bytes) {
+        ssize_t n = write(fd, at, bytes);
+
+        if (n < 0 && errno != EINTR) {
+            return failed(-errno);
+        }
+        if (n > 0) {
+            at += n;
+            bytes -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
 int cache_save(int dir_fd, const struct view *v)
 {
+    CLEANUP(fd_closep) int fd = -1;
     struct bytes b;
     int r;
 
     bytes_init(&b, EVENT_BYTES_MAX);
     view_encode(&b, v);
-    r = b.error ? b.error : file_write_at(dir_fd, VIEW_FILE, b.data, b.used);
+    r = b.error;
+    if (!r) {
+        fd = openat(dir_fd, VIEW_TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                    0600);
+        r = fd < 0 ? failed(-errno) : write_whole(fd, b.data, b.used);
+    }
+    if (!r && renameat(dir_fd, VIEW_TEMPORARY, dir_fd, VIEW_FILE) < 0) {
+        r = failed(-errno);
+    }
+    if (r) {
+        unlinkat(dir_fd, VIEW_TEMPORARY, 0);
+    }
     bytes_deinit(&b);
     return r;
+}
+
+int cache_sync(int dir_fd)
+{
+    CLEANUP(fd_closep)
+    int fd = openat(dir_fd, VIEW_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd < 0 || fsync(fd) < 0 || fsync(dir_fd) < 0 ? failed(-errno) : 0;
 }

@@ -51,6 +51,9 @@ void cache_let_go(struct hold *h);
 
 /* The file `view` in dir_fd. -ENOENT when there is none, INVALID when it is damaged. */
 int cache_load(int dir_fd, struct view **ret) MUST_CHECK;
+/* Writes the file whole or not at all. From then on the death of this process cannot undo it; that of the machine can, until
+ * cache_sync. Does not wait for the disk. */
 int cache_save(int dir_fd, const struct view *v) MUST_CHECK;
+int cache_sync(int dir_fd) MUST_CHECK; /* waits for the disk */
 
 #endif

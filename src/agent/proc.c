@@ -3,25 +3,48 @@
 #include "agent/proc.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ANCESTORS_MAX 64 /* how deep a program's helpers may be nested */
 
+enum { FIELD_PARENT = 4, FIELD_START = 22 }; /* proc(5) counts from 1 */
+
+/* The number at *at, which moves behind it. False when there is none. */
+static bool number_take(const char **at, unsigned long long *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoull(*at, &end, 10); /* fields that may be negative are not asked for by value */
+    if (end == *at || errno) {
+        return false;
+    }
+    *at = end;
+    return true;
+}
+
 int proc_parse(const char *text, struct proc *ret)
 {
     const char *at = strrchr(text, ')');
-    unsigned long long start;
-    int parent;
-    char state;
+    unsigned long long parent = 0, field = 0;
 
-    if (!at ||
-        sscanf(at + 1,
-               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &state, &parent, &start) != 3) {
+    if (!at || at[1] != ' ' || !at[2] || at[3] != ' ') {
         return RHODES_INVALID;
     }
-    *ret = (struct proc){ .parent = parent, .start = start, .state = state };
+    ret->state = at[2];
+    at += 3;
+    if (!number_take(&at, &parent) || parent > INT_MAX) {
+        return RHODES_INVALID;
+    }
+    for (int i = FIELD_PARENT + 1; i <= FIELD_START; i++) {
+        if (!number_take(&at, &field)) {
+            return RHODES_INVALID;
+        }
+    }
+    ret->parent = (int)parent;
+    ret->start = field;
     return 0;
 }
 

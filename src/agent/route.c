@@ -195,6 +195,20 @@ int route_peer(const struct view *v, const char *caller, const uint8_t *key, cha
     return RHODES_DENIED;
 }
 
+bool route_revokes(const struct view *before, const struct view *after)
+{
+    for (size_t i = 0; i < before->edges_count; i++) {
+        const struct view_edge *was = &before->edges[i];
+        const struct view_edge *is =
+            was->allowed ? view_edge_find(after, was->peer, was->outgoing) : was;
+
+        if (!is || (was->allowed && !is->allowed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void route_count(struct route_counters *c, int result)
 {
     _Atomic uint64_t *counter = result == RHODES_DENIED    ? &c->refused

@@ -45,6 +45,9 @@ int route_serve(const struct view *v, const char *signature, const char *types, 
 int route_peer(const struct view *v, const char *caller, const uint8_t *key, char *why,
                char *hint) MUST_CHECK;
 
+/* Does the step from one view to the next take a right away: is an edge that was allowed denied or gone? */
+bool route_revokes(const struct view *before, const struct view *after) MUST_CHECK;
+
 struct route_counters {
     _Atomic uint64_t calls_out, calls_in, refused, failed, timeouts, switches;
 };

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "agent/agent.h"
@@ -322,6 +323,90 @@ static void all_sessions_together_have_so_many_serving_threads(void **state)
     }
 }
 
+/* This process gets no further descriptor. Returns what it had. */
+static struct rlimit descriptors_forbid(void)
+{
+    struct rlimit before, none;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return before;
+}
+
+/* A view in which service/tcp calls driver/x over message queues, and two lanes there that go over
+ * shm. */
+static struct view *queues_wanted(struct agent *a, struct lane *lanes[2], struct conduit *theirs[2])
+{
+    struct view *v = calloc(1, sizeof(*v));
+
+    assert_non_null(v);
+    v->references = 1;
+    v->edges = calloc(1, sizeof(*v->edges));
+    assert_non_null(v->edges);
+    v->edges_count = 1;
+    snprintf(v->edges[0].peer, sizeof(v->edges[0].peer), "driver/x");
+    v->edges[0].outgoing = v->edges[0].allowed = true;
+    v->edges[0].protocol = PROTOCOL_MSGQUEUE;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(lane_new(a, v, "driver/x", &lanes[i]), 0);
+        lanes[i]->conduit = pair(&theirs[i]);
+        lanes[i]->protocol = PROTOCOL_SHM;
+        lanes[i]->state = LANE_OPEN;
+    }
+    return v;
+}
+
+static void queues_done(struct view *v, struct lane *lanes[2], struct conduit *theirs[2])
+{
+    for (int i = 0; i < 2; i++) {
+        lane_free(lanes[i]);
+        theirs[i]->transmitter->free(theirs[i]);
+    }
+    view_unref(v);
+}
+
+static void a_change_of_protocol_makes_the_conduits_while_it_is_judged(void **state)
+{
+    struct conduit *theirs[2];
+    struct lane *lanes[2];
+    char why[WHY_BYTES];
+    struct view *v = queues_wanted(*state, lanes, theirs);
+
+    assert_int_equal(lanes_prepare(*state, v, why), 0);
+    assert_non_null(lanes[0]->prepared.conduit);
+    assert_non_null(lanes[1]->prepared.conduit);
+    assert_int_equal(lanes[0]->protocol, PROTOCOL_SHM); /* its own thread goes over */
+    queues_done(v, lanes, theirs);
+}
+
+static void a_change_that_the_system_cannot_grant_is_refused_and_changes_nothing(void **state)
+{
+    struct conduit *theirs[2];
+    struct lane *lanes[2];
+    char why[WHY_BYTES];
+    struct view *v = queues_wanted(*state, lanes, theirs);
+    struct rlimit before;
+    int r;
+
+    /* One lane could go over: that is undone when the other cannot. */
+    assert_int_equal(lanes_prepare(*state, v, why), 0);
+    transmitter_msgqueue.free(lanes[0]->prepared.conduit);
+    descriptors_close(&lanes[0]->prepared.send);
+    lanes[0]->prepared.conduit = NULL;
+    before = descriptors_forbid();
+    r = lanes_prepare(*state, v, why);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_non_null(strstr(why, "msgqueue"));
+    assert_non_null(strstr(why, "driver/x"));
+    assert_null(lanes[0]->prepared.conduit);
+    assert_null(lanes[1]->prepared.conduit);
+    assert_int_equal(lanes[0]->state, LANE_OPEN);
+    queues_done(v, lanes, theirs);
+}
+
 static void a_session_has_so_many_bindings_and_no_more(void **state)
 {
     struct session *s = session_make(*state, SESSION_PROGRAM);
@@ -396,6 +481,8 @@ int main(void)
         TEST(a_lane_that_ends_at_its_fence_does_not_wait_behind_it),
         TEST(a_call_whose_deadline_has_passed_is_not_begun),
         TEST(all_sessions_together_have_so_many_serving_threads),
+        TEST(a_change_of_protocol_makes_the_conduits_while_it_is_judged),
+        TEST(a_change_that_the_system_cannot_grant_is_refused_and_changes_nothing),
         TEST(a_session_has_so_many_bindings_and_no_more),
         TEST(so_many_peers_are_known_and_no_more),
         TEST(notices_are_bounded_in_number_and_rate),

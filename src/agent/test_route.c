@@ -241,6 +241,46 @@ static void the_longest_names_do_not_overrun_a_sentence(void **state)
     assert_int_equal(bind_as(state, false, "driver/good", text, why), RHODES_NOT_FOUND);
 }
 
+/* A copy of the view's edges by hand: the functions are not looked at here. */
+static struct view with_edges(const struct view *v, struct view_edge *edges, size_t but)
+{
+    struct view copy = { .references = 1, .edges = edges };
+
+    for (size_t i = 0; i < v->edges_count; i++) {
+        if (i != but) {
+            edges[copy.edges_count++] = v->edges[i];
+        }
+    }
+    return copy;
+}
+
+static void what_takes_a_right_away_is_told_from_what_does_not(void **state)
+{
+    const struct view *v = *state;
+    struct view_edge edges[8];
+    struct view after = with_edges(v, edges, SIZE_MAX), empty = { .references = 1 };
+
+    assert_false(route_revokes(v, &after));
+    edges[1].allowed = false; /* application/good, incoming */
+    assert_true(route_revokes(v, &after));
+    after = with_edges(v, edges, SIZE_MAX);
+    edges[3].allowed = false; /* driver/good, outgoing */
+    assert_true(route_revokes(v, &after));
+    after = with_edges(v, edges, SIZE_MAX);
+    edges[0].allowed = edges[2].allowed = true; /* gives only */
+    edges[3].protocol = PROTOCOL_SHM;
+    assert_false(route_revokes(v, &after));
+    after = with_edges(v, edges, 3); /* an allowed edge is gone */
+    assert_true(route_revokes(v, &after));
+    after = with_edges(v, edges, 2); /* a denied one is */
+    assert_false(route_revokes(v, &after));
+    after = with_edges(v, edges, SIZE_MAX);
+    edges[3].outgoing = false; /* the other direction is another right */
+    assert_true(route_revokes(v, &after));
+    assert_true(route_revokes(v, &empty));
+    assert_false(route_revokes(&empty, v));
+}
+
 static void every_end_is_counted_where_it_belongs(void **state)
 {
     struct route_counters c = { 0 };
@@ -325,6 +365,7 @@ int main(void)
         TEST(serving_needs_the_declared_type),
         TEST(a_peer_must_show_the_key_of_the_incoming_edge),
         TEST(the_longest_names_do_not_overrun_a_sentence),
+        TEST(what_takes_a_right_away_is_told_from_what_does_not),
         TEST(every_end_is_counted_where_it_belongs),
         TEST(rules_of_another_resource_are_refused),
         TEST(rules_with_a_signature_that_does_not_parse_are_refused),

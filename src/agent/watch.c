@@ -1,9 +1,7 @@
-/* The agent's half of the watch protocol (the paper's CWatchManager). A push is put in force whole
- * or not at all, and answered with APPLIED or REJECTED; a delta that does not continue where the
- * view stands is answered with RESYNC, and the snapshot that follows is taken as it is. Views that
- * were applied are saved a moment later by a thread of the pool, the latest one only: an fsync must
- * not stand between a change and its effect. A crash in that moment costs nothing while there is a
- * center, since the next agent asks it first. */
+/* The agent's half of the watch protocol (the paper's CWatchManager). A push is put in force whole or not at all, and answered
+ * with APPLIED or REJECTED; a delta that does not continue where the view stands is answered with RESYNC, and the snapshot that
+ * follows is taken as it is. APPLIED says that the rules are in force, and that this agent's death brings back nothing that
+ * they revoke. */
 #include "agent/watch.h"
 
 #include <fcntl.h>
