@@ -141,11 +141,17 @@ static char **environment_make(struct agent *a, const struct view_self *self, st
     return list;
 }
 
+/* Why the program did not begin: the child's last word through the gate. */
+struct misstart {
+    int error;
+    bool directory; /* it is the directory that cannot be entered */
+};
+
 static void __attribute__((noreturn)) child_run(const struct program *p, const struct start *s)
 {
+    struct misstart miss = { 0 };
     sigset_t none;
     char go;
-    int error;
 
     close(s->gate[0]);
     if (read(s->gate[1], &go, 1) != 1) {
@@ -167,11 +173,16 @@ static void __attribute__((noreturn)) child_run(const struct program *p, const s
     if (s->output_fd >= 0) {
         dup2(s->output_fd, STDERR_FILENO);
     }
-    if (!s->directory || chdir(s->directory) == 0) {
+    miss.directory = s->directory && chdir(s->directory) < 0;
+    if (!miss.directory) {
         execvpe(s->arguments[0], s->arguments, s->environment);
     }
-    error = errno;
-    if (write(s->gate[1], &error, sizeof(error)) < 0) {
+    miss.error = errno;
+    if (!s->detached) { /* `rhodes run`: the person who typed it looks at standard error */
+        dprintf(STDERR_FILENO, "rhodes run: %s: %s\n", s->arguments[0],
+                strerrordesc_np(miss.error));
+    }
+    if (write(s->gate[1], &miss, sizeof(miss)) < 0) {
         _exit(126);
     }
     _exit(127);
@@ -398,7 +409,7 @@ static void on_restart(uv_timer_t *timer)
 static bool ending_read(struct program *p, char *why, int *ret_status)
 {
     siginfo_t info = { 0 };
-    int error;
+    struct misstart miss;
 
     *ret_status = 1;
     if (!p->child) {
@@ -410,9 +421,15 @@ static bool ending_read(struct program *p, char *why, int *ret_status)
         snprintf(why, WHY_BYTES, "process %d ended", p->pid);
         return false;
     }
-    if (p->start_fd >= 0 &&
-        recv(p->start_fd, &error, sizeof(error), MSG_DONTWAIT) == sizeof(error)) {
-        snprintf(why, WHY_BYTES, "it cannot be executed: %s", strerrordesc_np(error));
+    if (p->start_fd >= 0 && recv(p->start_fd, &miss, sizeof(miss), MSG_DONTWAIT) == sizeof(miss)) {
+        const struct view_self *self = self_of(p);
+        const char *program = p->agent->options.run   ? p->agent->options.run[0]
+                              : self->arguments_count ? self->arguments[0]
+                                                      : "";
+
+        snprintf(why, WHY_BYTES, "%s cannot be %s: %s",
+                 miss.directory && self->directory ? self->directory : program,
+                 miss.directory ? "entered" : "executed", strerrordesc_np(miss.error));
         *ret_status = 127;
         return false;
     }

@@ -552,11 +552,13 @@ def test_what_ended_under_an_earlier_agent_is_started_as_its_manifest_says(world
     until(lambda: len(runs.read_text().split()) > before, 10, "after down and up it begins anew")
 
 
-def test_a_program_that_cannot_be_executed_says_so(world):
-    world.apply(document("Service", "b", run={"exec": ["/nonexistent/program"], "restart": "never"}))
+@pytest.mark.parametrize("run,words", [({"exec": ["/nonexistent/program"]}, "/nonexistent/program cannot be executed"),
+                                       ({"exec": ["true"], "directory": "/nonexistent"}, "/nonexistent cannot be entered")])
+def test_a_program_that_cannot_be_executed_says_so(world, run, words):
+    world.apply(document("Service", "b", run={**run, "restart": "never"}))
     until(lambda: world.rhodes.agents().get(B, {}).get("program", {}).get("state") == "failed", 10)
     items = world.rhodes.rest("GET", "/v1/events?limit=100")[1]["items"]
-    assert any("cannot be executed" in e["text"] for e in items), items
+    assert any(words in e["text"] for e in items), items
 
 
 def test_a_changed_command_replaces_the_program(world):
@@ -575,6 +577,8 @@ def test_run_ends_with_its_commands_status(center, stage):
     done = subprocess.run(agent + ["sh", "-c", "echo $RHODES_RESOURCE; echo told >&2; exit 7"], capture_output=True, text=True,
                           timeout=20, env=center.env)
     assert (done.returncode, done.stdout, done.stderr) == (7, A + "\n", "told\n")
+    missing = subprocess.run(agent + ["/nonexistent/program"], capture_output=True, text=True, timeout=20, env=center.env)
+    assert missing.returncode == 127 and "/nonexistent/program: No such file" in missing.stderr, missing
     running = subprocess.Popen(agent + ["sleep", "60"], env=center.env)
     until(lambda: center.agents().get(A, {}).get("program", {}).get("pid"), 10)
     second = subprocess.run(agent + ["true"], capture_output=True, text=True, timeout=20, env=center.env)
