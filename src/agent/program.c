@@ -357,9 +357,17 @@ static void on_kill(uv_timer_t *timer)
 
 bool program_stop(struct program *p)
 {
+    const bool ours = p->wanted || (!p->spared && !p->agent->options.run);
+    struct note n;
+
     uv_timer_stop(&p->restart_timer);
+    if (ours && !p->wanted && note_read(p->agent->dir_fd, &n) == 0 && program_adopt(p, &n)) {
+        p->wanted = true;
+    }
     if (!p->pid) {
-        note_remove(p->agent->dir_fd);
+        if (ours) {
+            note_remove(p->agent->dir_fd);
+        }
         return false;
     }
     if (!p->stopping) {
@@ -447,14 +455,19 @@ static bool ending_read(struct program *p, char *why, int *ret_status)
 static void program_after(struct program *p, bool good, int status, uint64_t lived_ns)
 {
     struct agent *a = p->agent;
-    const struct view_self *self = self_of(p);
-    bool renewed = p->stopping && a->state == AGENT_RUNNING; /* stopped for a new `run` */
+    const struct view_self *self;
+    const bool renewed = p->stopping; /* stopped for a new `run` */
 
-    if (a->options.run && a->state == AGENT_RUNNING) {
-        agent_stop(a, "its program ended", status);
-    } else if (a->state != AGENT_RUNNING) {
+    if (a->state != AGENT_RUNNING) {
         agent_program_ended(a, status);
-    } else if (self->arguments_count && (renewed || program_again(self->restart, good))) {
+        return;
+    }
+    if (a->options.run) {
+        agent_stop(a, "its program ended", status);
+        return;
+    }
+    self = self_of(p);
+    if (self->arguments_count && (renewed || program_again(self->restart, good))) {
         p->deaths = lived_ns < LIFE_NS_MIN && !renewed ? p->deaths + 1 : 0;
         uv_timer_start(&p->restart_timer, on_restart, program_pause_ms(p->deaths), 0);
     }

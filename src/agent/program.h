@@ -25,6 +25,7 @@ struct program {
     bool child;      /* started by this agent (else adopted: its status cannot be known) */
     bool stopping;   /* it was asked to end */
     bool wanted;     /* the first start or adoption has been done */
+    bool spared;     /* what an earlier agent left is another one's to end */
     int pidfd, start_fd;
     uv_poll_t poll;
     uv_timer_t restart_timer, kill_timer;
@@ -38,7 +39,8 @@ void program_init(struct program *p, struct agent *a);
 /* Brings the program in line with the rules in force: adopts it or starts it, starts it anew when
  * the manifest's `run` changed. */
 void program_want(struct program *p);
-/* Asks it to end (SIGTERM, after 2 s SIGKILL). False when none runs. */
+/* Asks it to end (SIGTERM, after 2 s SIGKILL), also one that an earlier agent left and that was not
+ * adopted yet. False when none runs. */
 bool program_stop(struct program *p);
 /* One step in its life; a step that the table does not have changes nothing. */
 void program_moved(struct program *p, enum program_event event);

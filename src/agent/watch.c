@@ -200,6 +200,7 @@ static void on_refused(struct watch *w, const struct event *e)
     /* What is not registered, or has an agent already, has no use for this one. */
     if (e->verdict == RHODES_NOT_FOUND || e->verdict == RHODES_EXISTS ||
         a->state == AGENT_SETTLING) {
+        a->program.spared = e->verdict == RHODES_EXISTS;
         agent_stop(a, "the center refuses this agent", 1);
     } else {
         watch_away(w, "it refuses this agent");

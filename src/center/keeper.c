@@ -284,6 +284,11 @@ int keeper_other_pid(const struct keeper *k, const struct agent *a, int pid)
     return a->child && a->child->pid && a->child->pid != pid ? a->child->pid : 0;
 }
 
+bool keeper_dismisses(const struct keeper *k, const struct agent *a)
+{
+    return k->stopping || (a->child && a->child->state == CHILD_STOPPING);
+}
+
 void keeper_session_come(struct keeper *k, struct agent *a)
 {
     struct child *child = a->child;
@@ -318,8 +323,11 @@ static void agent_dismiss(struct keeper *k, struct agent *a)
     if (a->session && (gone || a->managed)) {
         watch_ask_stop(k->center->watch, a);
     }
+    if (child && !child->pid && child->state == CHILD_STARTING && a->restarts) {
+        child_start(child); /* the last one's program may live: this one is told to end it */
+    }
     if (child && child->pid) {
-        if (!a->session) {
+        if (child->state == CHILD_HANGING) {
             a->stopping = true;
             child_kill(child, SIGTERM);
         }
@@ -412,6 +420,21 @@ struct keeper *keeper_free(struct keeper *k)
     return NULL;
 }
 
+/* An agent that was just started may not know the signal yet: it is told when it connects. So is one
+ * that is not there at the moment, because its program may be. */
+static void child_stop(struct child *child)
+{
+    struct agent *a = child->agent;
+
+    if (child->state == CHILD_STARTING && !child->pid) {
+        child_start(child);
+    } else if (child->state == CHILD_HANGING) {
+        a->stopping = true;
+        child_kill(child, SIGTERM);
+    }
+    child_set(child, CHILD_IDLE, 0);
+}
+
 void keeper_stop_all(struct keeper *k)
 {
     const struct roster *roster = &k->center->roster;
@@ -423,12 +446,8 @@ void keeper_stop_all(struct keeper *k)
         if (a->session) {
             watch_ask_stop(k->center->watch, a);
         }
-        if (a->child && a->child->pid && !a->session) {
-            a->stopping = true;
-            child_kill(a->child, SIGTERM);
-        }
         if (a->child) {
-            child_set(a->child, CHILD_IDLE, 0);
+            child_stop(a->child);
         }
     }
 }

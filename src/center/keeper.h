@@ -25,8 +25,10 @@ void keeper_follow(struct keeper *k, const char *resource);
 /* The pid of another living agent process of this managed resource than `pid`; 0: none. */
 int keeper_other_pid(const struct keeper *k, const struct agent *a, int pid);
 void keeper_session_come(struct keeper *k, struct agent *a);
+/* Is it only wanted to end, and to end what its resource left? */
+bool keeper_dismisses(const struct keeper *k, const struct agent *a);
 void keeper_session_gone(struct keeper *k, struct agent *a); /* may forget the agent */
-/* Asks every agent to stop, and starts none any more. */
+/* Asks every agent to stop; starts none any more but to end what a dead one left. */
 void keeper_stop_all(struct keeper *k);
 void keeper_kill_all(struct keeper *k);
 size_t keeper_living(const struct keeper *k); /* processes and connections */

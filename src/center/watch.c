@@ -216,10 +216,6 @@ static int hello_judge(const struct session *s, const struct event *e, char *tex
     const struct agent *a = roster_find(&c->roster, e->resource);
     int other;
 
-    if (c->stopping) {
-        snprintf(text, text_bytes, "the center is stopping");
-        return RHODES_DENIED;
-    }
     if (!catalog_resource(c->governor.catalog, e->resource)) {
         snprintf(text, text_bytes, "%s is not registered", e->resource);
         return RHODES_NOT_FOUND;
@@ -261,7 +257,12 @@ static void on_hello(struct session *s, const struct event *e)
     agent_moved(a, MOVE_HELLO, time_now_ms());
     keeper_session_come(c->keeper, a);
     s->changed_ns = clock_ns();
-    if (session_say(s, &welcome)) {
+    if (!session_say(s, &welcome)) {
+        return;
+    }
+    if (keeper_dismisses(c->keeper, a)) {
+        watch_ask_stop(c->watch, a); /* with what an earlier agent of this resource left */
+    } else {
         session_push(s);
     }
 }

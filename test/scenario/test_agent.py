@@ -603,6 +603,28 @@ def queues_seen(folder: pathlib.Path):
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.parametrize("deaths", [1, 4], ids=["between two agents", "while the next one is held back"])
+@pytest.mark.parametrize("how", ["down", "delete", "no run"])
+def test_a_program_ends_with_its_resource_also_when_no_agent_is_there(world, deaths, how):
+    world.apply(world.callee())
+    until(lambda: world.ready(B), 10)
+    program = world.program(B)
+    for _ in range(deaths):
+        agent = until(lambda: world.pid(B) if pathlib.Path(f"/proc/{world.pid(B)}/fd").exists() else 0, 20)
+        kill(agent)
+        until(lambda: not pathlib.Path(f"/proc/{agent}").exists(), 5)
+    assert pathlib.Path(f"/proc/{program}").exists()
+    if how == "down":
+        world.rhodes.ok("down")
+        assert not pathlib.Path(f"/proc/{program}").exists()
+        world.rhodes.ok("up")
+    elif how == "delete":
+        world.rhodes.ok("delete", B)
+    else:
+        world.apply(document("Service", "b", provides=[{"function": f} for f in (HIT, NAP, LONG)]))
+    until(lambda: not pathlib.Path(f"/proc/{program}").exists(), 5)
+
+
 def test_nothing_is_left_behind_after_stop(world, tmp_path):
     with queues_seen(tmp_path / "mqueue") as queues:
         world.start(4, 0, 5000, 0, 100000, protocol="msgqueue")
