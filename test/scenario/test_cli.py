@@ -574,7 +574,10 @@ def test_a_call_without_an_agent_says_so(registered):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_a_call_at_a_home_of_another_account_is_not_told_as_no_center(registered):
     command = [registered.stage / "bin" / "rhodes", "call", "service/tcp", "connect", "{}"]
-    done = subprocess.run(command, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True, env=registered.env)
+    try:
+        done = subprocess.run(command, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True, env=registered.env)
+    except PermissionError:
+        pytest.skip("the stage cannot be read by another user")
     assert done.returncode == 1 and "Permission denied" in done.stderr, done.stderr
 
 
