@@ -358,7 +358,7 @@ static void an_agent_that_is_silent_did_not_execute(void **state)
     assert_int_equal(call_end(w), RHODES_NOT_EXECUTED);
     readable(w->door);
     close(accept4(w->door, NULL, NULL, SOCK_CLOEXEC));
-    call_send(w, clock_ns() + 300 * NS_PER_MS);
+    call_send(w, clock_ns() + NS_PER_S);
     peer_accept(w);
     message_take(w, SESSION_LANE, &none);
     descriptors_close(&none);
@@ -405,10 +405,32 @@ static void a_flood_of_old_answers_does_not_hold_a_call_beyond_its_deadline(void
     assert_true(clock_ns() < deadline_ns + NS_PER_S);
 }
 
+/* Greets whoever knocks, and hangs up where a lane is asked for. At the deadline the other side may
+ * be gone at any step. */
+static void peer_turn_away(struct world *w)
+{
+    struct descriptors received = { 0 };
+    size_t bytes;
+
+    w->peer = accept4(w->door, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(w->peer >= 0);
+    while (unix_receive(w->peer, w->packet, sizeof(w->packet), &bytes, received.fd,
+                        &received.count) == 0 &&
+           bytes && session_decode(w->packet, bytes, &w->message) == 0 &&
+           w->message.type == SESSION_PEER) {
+        w->message.type |= SESSION_ANSWER;
+        if (session_encode(&w->message, w->packet, sizeof(w->packet), &bytes) ||
+            unix_send(w->peer, w->packet, bytes, NULL, 0)) {
+            break;
+        }
+    }
+    descriptors_close(&received);
+    fd_closep(&w->peer);
+}
+
 static void an_agent_that_hangs_up_at_each_lane_does_not_keep_the_caller_busy(void **state)
 {
     struct world *w = *state;
-    struct descriptors received = { 0 };
     uint64_t deadline_ns = clock_ns() + 200 * NS_PER_MS;
     int lanes = 0;
 
@@ -421,10 +443,7 @@ static void an_agent_that_hangs_up_at_each_lane_does_not_keep_the_caller_busy(vo
             break;
         }
         if (event.revents) {
-            peer_accept(w);
-            message_take(w, SESSION_LANE, &received);
-            descriptors_close(&received);
-            fd_closep(&w->peer);
+            peer_turn_away(w);
             lanes++;
         }
     }
@@ -441,7 +460,7 @@ static void a_switch_that_ran_out_of_time_is_tried_again(void **state)
 
     first_call(w);
     rules_set(w, PROTOCOL_MSGQUEUE);
-    call_send(w, clock_ns() + 50 * NS_PER_MS);
+    call_send(w, clock_ns() + NS_PER_S);
     message_take(w, SESSION_LANE, &received); /* and no answer */
     descriptors_close(&received);
     assert_int_equal(call_end(w), RHODES_NOT_EXECUTED);
