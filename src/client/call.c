@@ -173,7 +173,9 @@ static int reply_judge(struct rhodes_call *c, const struct call_head *head)
     const struct wit_type *type = c->function->type->result;
     int result;
 
-    atomic_store_explicit(&c->function->executor, head->executor, memory_order_relaxed);
+    if (head->executor) { /* a call that an agent refused had none, and changes nothing about who it is */
+        atomic_store_explicit(&c->function->executor, head->executor, memory_order_relaxed);
+    }
     c->last = *head;
     c->last.stamp[STAMP_CALLER_DONE] = c->trace ? clock_ns() : 0;
     if (head->result) {

@@ -19,7 +19,7 @@
 #define SESSIONS 8
 
 struct fake {
-    bool calm;
+    bool calm, stern;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct conduit *server[SERVERS];
@@ -96,6 +96,15 @@ static void *caller_run(void *data)
         size_t i;
 
         if (wrong(f, "silent-")) {
+            continue;
+        }
+        if (c.fake->stern) {
+            head.type = CALL_REPLY;
+            head.result = RHODES_DENIED;
+            head.executor = head.body_bytes = 0;
+            if (message_send(c.conduit, &head, NULL, UINT64_MAX) != 0) {
+                break;
+            }
             continue;
         }
         if (wrong(f, "early-") && !c.fake->calm) {
@@ -253,6 +262,8 @@ int fake_agent_run(const char *directory, const char *mode)
     int dir = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     fake.calm = strcmp(mode, "calm") == 0;
+
+    fake.stern = strcmp(mode, "stern") == 0;
     fake.incarnation = clock_ns() | 1;
     if (dir < 0 || unix_listen_at(dir, "agent.sock", SOCK_SEQPACKET, &fds[0].fd) != 0) {
         return 1;

@@ -10,7 +10,8 @@
  *   "silent-"  no reply comes
  *   "garbage-" the reply's body is not of the result's type
  *   "nonsense-" what comes is not a reply
- * In mode "calm" (a successor) only the last three go wrong. BIND of "denied" is DENIED, of
+ * In mode "calm" (a successor) only the last three go wrong; in mode "stern" every call is DENIED by
+ * the agent instead. BIND of "denied" is DENIED, of
  * anything not served NOT_FOUND. */
 int fake_agent_run(const char *directory,
                    const char *mode); /* listens on DIRECTORY/agent.sock; does not return */

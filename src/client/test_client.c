@@ -382,6 +382,29 @@ static void an_agent_that_dies_with_the_request_leaves_it_unknown_when_the_execu
     fixture_end(&x);
 }
 
+static void a_refused_call_does_not_make_the_executor_unknown(void **state)
+{
+    struct fixture x;
+    struct rhodes_function *f;
+    pthread_t thread;
+
+    fixture_begin(&x, "calm");
+    serve_all(&x);
+    f = bind_to(&x, "early-add");
+    assert_int_equal(add(&x, f, 0), 0);
+    agent_kill(&x);
+    agent_start(&x, "stern");
+    assert_int_equal(add(&x, f, 0), RHODES_DENIED);
+    agent_kill(&x);
+    agent_start(&x, "");
+    assert_int_equal(pthread_create(&thread, NULL, succeed, &x), 0);
+    assert_int_equal(add(&x, f, 0),
+                     0); /* it dies with the request; the successor asks its executor */
+    assert_int_equal(x.runs, 2);
+    pthread_join(thread, NULL);
+    fixture_end(&x);
+}
+
 static void without_a_successor_the_sentence_says_what_may_have_happened(void **state)
 {
     struct fixture x;
@@ -604,6 +627,7 @@ int main(int argc, char **argv)
         isolated_test(garbage_in_place_of_a_reply_is_told_and_the_next_call_works),
         isolated_test(an_agent_that_dies_with_the_reply_is_succeeded_and_the_call_ran_once),
         isolated_test(an_agent_that_dies_with_the_request_leaves_it_unknown_when_the_executor_is),
+        isolated_test(a_refused_call_does_not_make_the_executor_unknown),
         isolated_test(without_a_successor_the_sentence_says_what_may_have_happened),
         isolated_test(an_agent_that_is_not_there_is_told_and_looked_for_no_longer_than_asked),
         isolated_test(the_agent_of_another_resource_is_not_talked_to),
