@@ -19,6 +19,7 @@ import time
 import pytest
 
 import raw
+from center_lib import alive
 from conftest import PATIENCE, SANITIZER, until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -470,8 +471,7 @@ def test_without_a_center_calls_go_on_and_the_agent_says_by_which_rules(world, s
     new.terminate()
     assert new.wait(10) == 0
     for pid in programs + [agents[A]]:
-        until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or
-              ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(), 5, "it ends with its agent")
+        until(lambda: not alive(pid), 5, "it ends with its agent")
     world.rhodes.ok("up")  # for the fixture's `down`
 
 
@@ -534,8 +534,7 @@ def test_what_ended_under_an_earlier_agent_is_started_as_its_manifest_says(world
     if not seen:
         os.kill(old, signal.SIGSTOP)
     go.write_text("on\n")
-    until(lambda: not pathlib.Path(f"/proc/{program}").exists() or
-          ") Z " in pathlib.Path(f"/proc/{program}/stat").read_text(), 10, "its end")
+    until(lambda: not alive(program), 10, "its end")
     state = "exited" if seen and status == 0 else "failed"
     if seen:
         until(lambda: world.rhodes.agents()[B]["program"]["state"] == state, 10)
