@@ -82,15 +82,28 @@ static int address_at(int dir_fd, const char *name, struct sockaddr_un *ret)
     return n > 0 && n < (int)sizeof(ret->sun_path) ? 0 : failed(-ENAMETOOLONG);
 }
 
-int unix_listen_at(int dir_fd, const char *name, int type, int *ret_fd)
+/* A socket, and the address that it is to be bound or connected to. */
+static int socket_at(int dir_fd, const char *name, int type, struct sockaddr_un *ret, int *ret_fd)
 {
-    CLEANUP(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-    int r = address_at(dir_fd, name, &address);
+    int r = address_at(dir_fd, name, ret), fd;
 
+    if (r) {
+        return r;
+    }
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return failed(-errno);
     }
+    *ret_fd = fd;
+    return 0;
+}
+
+int unix_listen_at(int dir_fd, const char *name, int type, int *ret_fd)
+{
+    CLEANUP(fd_closep) int fd = -1;
+    struct sockaddr_un address;
+    int r = socket_at(dir_fd, name, type, &address, &fd);
+
     if (r) {
         return r;
     }
@@ -108,13 +121,10 @@ int unix_listen_at(int dir_fd, const char *name, int type, int *ret_fd)
 
 int unix_connect_at(int dir_fd, const char *name, int type, int *ret_fd)
 {
-    CLEANUP(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    CLEANUP(fd_closep) int fd = -1;
     struct sockaddr_un address;
-    int r = address_at(dir_fd, name, &address);
+    int r = socket_at(dir_fd, name, type, &address, &fd);
 
-    if (fd < 0) {
-        return failed(-errno);
-    }
     if (r) {
         return r;
     }
